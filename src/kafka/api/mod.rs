@@ -1,0 +1,1 @@
+//! One file per API. Each opens with its contract: versions, behaviour, what is not there.

@@ -1,0 +1,23 @@
+//! Klamm: a broker that speaks the Kafka 4 wire protocol, as a library and as one binary.
+//!
+//! The layers, leftmost first; a module may name only what stands to its right (checked by
+//! `src/tidy.rs`):
+//!
+//! ```text
+//! main → cli → server → kafka → net → broker → catalog → storage → {batch, io}
+//!      → {wire, model, config, clock}
+//! ```
+//!
+//! Start with `docs/ARCHITECTURE.md`, which names the file for every API and every byte on disk.
+
+pub mod batch;
+pub mod broker;
+pub mod catalog;
+pub mod clock;
+pub mod config;
+pub mod io;
+pub mod kafka;
+pub mod model;
+pub mod net;
+pub mod storage;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `klamm` binary.
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! Limits that no setting changes, with the relations between them proven at compile time.
+
+/// Longest topic name, in characters (`Topic.MAX_NAME_LENGTH`).
+pub const TOPIC_NAME_LENGTH_MAX: usize = 249;
+
+/// Bytes of a record batch before its first record (magic 2).
+pub const BATCH_HEADER_LENGTH: usize = 61;
+
+/// Largest request frame other than Produce, in bytes.
+pub const NON_PRODUCE_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most elements of arrays, over all arrays of one request.
+pub const REQUEST_ELEMENTS_MAX: usize = 1_000_000;
+
+/// Batches that an idempotent producer may have in flight, and that are remembered for retries
+/// (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+pub const PRODUCER_BATCHES_RETAINED: usize = 5;
+
+/// From this size a region of a file leaves by sendfile; below it a copy costs less.
+pub const SENDFILE_BYTES_MIN: usize = 16 * 1024;
+
+const _: () = assert!(SENDFILE_BYTES_MIN > BATCH_HEADER_LENGTH);
