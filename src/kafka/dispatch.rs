@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
+use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
 use crate::broker::Broker;
 
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) version: i16,
     /// Client id of the header.
     pub(crate) client_id: Option<StrBytes>,
+    /// The broker's fetch sessions, shared by all of its connections.
+    pub(crate) fetch_sessions: Arc<FetchSessions>,
 }
 
 /// What a handler may know of its connection.

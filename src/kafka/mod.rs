@@ -7,4 +7,5 @@
 pub mod api;
 pub(crate) mod codec;
 pub(crate) mod dispatch;
+pub(crate) mod fetch_session;
 pub(crate) mod reply;
