@@ -21,3 +21,6 @@ pub mod model;
 pub mod net;
 pub mod storage;
 pub mod wire;
+
+#[cfg(test)]
+mod tidy;
