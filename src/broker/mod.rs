@@ -3,14 +3,49 @@
 //!
 //! *Owns:* [`Broker`] and one file per group of use cases. *May use:* `catalog`, `storage` and
 //! what they use. *Must not know:* encodings.
+//!
+//! *Invariant:* every partition of the catalog's image is attached to the store, and no other;
+//! both change together, under one lock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogOptions, CommitError};
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::model::NodeId;
-use crate::storage::Store;
+use crate::io::SharedIo;
+use crate::model::{NodeId, TopicPartition};
+use crate::storage::{Durability, OpenError, Partition, Store, StoreOptions};
+
+/// What a broker needs to open, beside its configuration.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// The static configuration.
+    pub config: Arc<Config>,
+    /// The file system: real, or memory.
+    pub io: SharedIo,
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Default durability.
+    pub durability: Durability,
+    /// Time.
+    pub clock: SharedClock,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What the listeners are called and where they listen, for the catalog's registration.
+    pub endpoints: Vec<(String, String, u16, i16)>,
+}
+
+/// Why a broker did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CommitError),
+}
 
 /// A broker, without its sockets.
 #[derive(Debug)]
