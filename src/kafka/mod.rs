@@ -7,5 +7,6 @@
 pub mod api;
 pub(crate) mod codec;
 pub(crate) mod dispatch;
+pub(crate) mod fetch_response;
 pub(crate) mod fetch_session;
 pub(crate) mod reply;
