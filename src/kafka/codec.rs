@@ -1,1 +1,41 @@
 //! The only door to the generated codec.
+//!
+//! The codec trusts counts of the wire, so a request is walked with its schema first
+//! ([`footprint`]); what the walk says is charged to the byte budget, and only then may
+//! [`decode`] run.
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::protocol::{Decodable, Encodable};
+
+use super::reply::Close;
+use super::schema::{self, Footprint, Schema};
+
+/// First capacity of an encoded body; it grows from there.
+const BODY_BYTES: usize = 256;
+
+/// What decoding the body is going to cost, or why it must not be decoded.
+pub(crate) fn footprint(
+    schema: &Schema,
+    version: i16,
+    body: &[u8],
+) -> Result<Footprint, schema::Refusal> {
+    schema::walk(schema, version, body)
+}
+
+/// Decodes a body whose [`footprint`] was taken and charged.
+pub(crate) fn decode<T: Decodable>(body: &mut Bytes, version: i16) -> Result<T, Close> {
+    T::decode(body, version).map_err(|error| Close(format!("the body does not parse: {error}")))
+}
+
+/// Encodes a response body. An error is a bug of the handler: a field that the version lacks.
+pub(crate) fn encode<T: Encodable>(response: &T, version: i16) -> Result<Bytes, Close> {
+    let mut body = BytesMut::with_capacity(BODY_BYTES);
+    match response.encode(&mut body, version) {
+        Ok(()) => Ok(body.freeze()),
+        Err(error) => {
+            let response = std::any::type_name::<T>();
+            tracing::error!(response, version, %error, "a response could not be encoded");
+            Err(Close(format!("the response could not be encoded: {error}")))
+        }
+    }
+}

@@ -2,13 +2,31 @@
 //! nothing else lists APIs.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
+use super::api::api_versions::ApiVersions;
+use super::codec;
 use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
+use super::schema::Schema;
 use crate::broker::Broker;
+
+/// Every API that is served, by ascending key. A new one is one line here, one file in `api/`
+/// and one schema in `schema/`.
+pub(crate) const APIS: [Api; 1] = [Api::of::<ApiVersions>()];
+
+/// The row of an API.
+pub(crate) fn api(key: i16) -> Option<&'static Api> {
+    static TABLE: [Api; APIS.len()] = APIS;
+    TABLE
+        .binary_search_by_key(&key, |api| api.key)
+        .ok()
+        .and_then(|index| TABLE.get(index))
+}
 
 /// Who asks, in which version.
 #[derive(Clone, Debug)]
@@ -47,8 +65,143 @@ pub(crate) trait Handler {
     /// Kafka's name of it.
     const NAME: &'static str;
     /// Versions that are served.
-    const VERSIONS: std::ops::RangeInclusive<i16>;
+    const VERSIONS: RangeInclusive<i16>;
+    /// Lowest version that ApiVersions tells, where it is not the lowest one served.
+    const ADVERTISED_MIN: i16 = *Self::VERSIONS.start();
+    /// Shape of the request, for the bounded decode.
+    const SCHEMA: &'static Schema;
+    /// Whether a request may start while earlier ones of this kind on its connection are not
+    /// answered: Produce alone.
+    const OVERLAPS: bool = false;
     /// Starts the work. `Err` closes the connection; whatever a client may be told is a code in
     /// the response.
     fn start(context: Context, request: Self::Request) -> Result<Reply, Close>;
+}
+
+/// One row of [`APIS`].
+#[derive(Debug)]
+pub(crate) struct Api {
+    /// `api_key`.
+    pub(crate) key: i16,
+    /// Kafka's name.
+    pub(crate) name: &'static str,
+    /// Versions that are served.
+    pub(crate) min: i16,
+    /// The highest of them.
+    pub(crate) max: i16,
+    /// Lowest version that clients are told.
+    pub(crate) advertised_min: i16,
+    /// Shape of the request.
+    pub(crate) schema: &'static Schema,
+    /// Whether requests of this API overlap on a connection.
+    pub(crate) overlaps: bool,
+    start: fn(Context, Bytes) -> Result<Reply, Close>,
+}
+
+impl Api {
+    /// The row of a handler.
+    const fn of<H: Handler>() -> Self {
+        Self {
+            key: H::KEY,
+            name: H::NAME,
+            min: *H::VERSIONS.start(),
+            max: *H::VERSIONS.end(),
+            advertised_min: H::ADVERTISED_MIN,
+            schema: H::SCHEMA,
+            overlaps: H::OVERLAPS,
+            start: decode_and_start::<H>,
+        }
+    }
+
+    /// Whether that version is served.
+    pub(crate) fn serves(&self, version: i16) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+
+    /// Decodes a body whose footprint was taken and charged, and starts the work.
+    pub(crate) fn start(&self, context: Context, body: Bytes) -> Result<Reply, Close> {
+        (self.start)(context, body)
+    }
+}
+
+fn decode_and_start<H: Handler>(context: Context, mut body: Bytes) -> Result<Reply, Close> {
+    let request = codec::decode::<H::Request>(&mut body, context.version)?;
+    H::start(context, request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::ApiKey;
+
+    /// What a plain Apache Kafka 4.1.2 broker answers to ApiVersions: (key, name, min, max).
+    const KAFKA_4_1_2: &[(i16, &str, i16, i16)] = &[
+        (0, "Produce", 0, 13),
+        (1, "Fetch", 4, 18),
+        (2, "ListOffsets", 1, 10),
+        (3, "Metadata", 0, 13),
+        (18, "ApiVersions", 0, 4),
+        (19, "CreateTopics", 2, 7),
+        (20, "DeleteTopics", 1, 6),
+        (21, "DeleteRecords", 0, 2),
+        (22, "InitProducerId", 0, 5),
+        (23, "OffsetForLeaderEpoch", 2, 4),
+        (32, "DescribeConfigs", 1, 4),
+        (33, "AlterConfigs", 0, 2),
+        (35, "DescribeLogDirs", 1, 4),
+        (37, "CreatePartitions", 0, 3),
+        (44, "IncrementalAlterConfigs", 0, 1),
+        (46, "ListPartitionReassignments", 0, 0),
+        (60, "DescribeCluster", 0, 2),
+        (75, "DescribeTopicPartitions", 0, 0),
+    ];
+
+    #[test]
+    fn the_table_is_sorted_by_key_without_duplicates() {
+        assert!(APIS.is_sorted_by(|a, b| a.key < b.key));
+    }
+
+    #[test]
+    fn every_row_is_the_row_of_kafka_4_1_2() {
+        for api in &APIS {
+            let row = (api.key, api.name, api.advertised_min, api.max);
+            assert!(KAFKA_4_1_2.contains(&row), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn every_served_version_is_one_that_the_codec_knows() {
+        for api in &APIS {
+            let codec = ApiKey::try_from(api.key).unwrap().valid_versions();
+            assert!(api.min >= codec.min && api.max <= codec.max, "{}", api.name);
+            assert!(api.advertised_min <= api.min, "{}", api.name);
+        }
+    }
+
+    #[test]
+    fn flexible_versions_begin_where_the_codec_says() {
+        for api in &APIS {
+            for version in api.min..=api.max {
+                let header = ApiKey::try_from(api.key)
+                    .unwrap()
+                    .request_header_version(version);
+                assert_eq!(
+                    version >= api.schema.flexible,
+                    header >= 2,
+                    "{} {version}",
+                    api.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_has_no_row() {
+        for key in [-1, 4, 93, i16::MAX, i16::MIN] {
+            assert!(api(key).is_none());
+        }
+        for row in &APIS {
+            assert_eq!(api(row.key).unwrap().name, row.name);
+        }
+    }
 }

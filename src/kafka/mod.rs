@@ -3,10 +3,16 @@
 //!
 //! *Owns:* everything that names `kafka_protocol`. *May use:* `net`, `broker` and what they use.
 //! *Must not know:* files.
+//!
+//! *Invariants:* nothing is decoded before its schema was walked; replies leave in the order of
+//! the requests; only Produce overlaps Produce on a connection; what a client may be told is a
+//! code in a response, and everything else closes the connection.
 
 pub mod api;
 pub(crate) mod codec;
 pub(crate) mod dispatch;
-pub(crate) mod fetch_response;
+pub(crate) mod error;
 pub(crate) mod fetch_session;
+pub(crate) mod frame;
 pub(crate) mod reply;
+pub(crate) mod schema;

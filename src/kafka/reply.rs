@@ -4,7 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use kafka_protocol::protocol::Encodable;
 
+use super::codec;
+use super::dispatch::Context;
 use crate::storage::RecordBytes;
 
 /// The connection has to be closed without an answer; the reason is logged at debug level.
@@ -28,6 +31,30 @@ pub(crate) enum Chunk {
     Records(RecordBytes),
 }
 
+impl Body {
+    /// Encodes a response in the version of its request.
+    pub(crate) fn encode<T: Encodable>(context: &Context, response: &T) -> Result<Self, Close> {
+        Ok(Self::from(codec::encode(response, context.version)?))
+    }
+
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        let len = |chunk: &Chunk| match chunk {
+            Chunk::Bytes(bytes) => bytes.len(),
+            Chunk::Records(records) => records.len(),
+        };
+        self.chunks.iter().map(len).sum()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            chunks: vec![Chunk::Bytes(bytes)],
+        }
+    }
+}
+
 /// The future of an answer that has to wait.
 pub(crate) type PendingBody = Pin<Box<dyn Future<Output = Result<Body, Close>> + Send>>;
 
@@ -38,5 +65,22 @@ pub(crate) enum Reply {
     /// Ready to be sent.
     Ready(Body),
     /// Sent when the future is done; replies keep the order of requests all the same.
+    ///
+    /// What has to happen in the order of requests must have happened before this is returned:
+    /// the futures of a connection are polled together, and dropped when it is closed.
     Pending(PendingBody),
+}
+
+impl Reply {
+    /// An answer that is there, encoded in the version of its request.
+    pub(crate) fn ready<T: Encodable>(context: &Context, response: &T) -> Result<Self, Close> {
+        Ok(Self::Ready(Body::encode(context, response)?))
+    }
+
+    /// An answer that has to wait; the future ends with [`Body::encode`].
+    pub(crate) fn pending(
+        body: impl Future<Output = Result<Body, Close>> + Send + 'static,
+    ) -> Result<Self, Close> {
+        Ok(Self::Pending(Box::pin(body)))
+    }
 }
