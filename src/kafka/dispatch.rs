@@ -17,15 +17,16 @@ use crate::broker::Broker;
 
 /// Every API that is served, by ascending key. A new one is one line here, one file in `api/`
 /// and one schema in `schema/`.
-pub(crate) const APIS: [Api; 1] = [Api::of::<ApiVersions>()];
+#[rustfmt::skip]
+pub(crate) static APIS: &[Api] = &[
+    Api::of::<ApiVersions>(),
+];
 
 /// The row of an API.
 pub(crate) fn api(key: i16) -> Option<&'static Api> {
-    static TABLE: [Api; APIS.len()] = APIS;
-    TABLE
-        .binary_search_by_key(&key, |api| api.key)
+    APIS.binary_search_by_key(&key, |api| api.key)
         .ok()
-        .and_then(|index| TABLE.get(index))
+        .and_then(|index| APIS.get(index))
 }
 
 /// Who asks, in which version.
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_row_is_the_row_of_kafka_4_1_2() {
-        for api in &APIS {
+        for api in APIS {
             let row = (api.key, api.name, api.advertised_min, api.max);
             assert!(KAFKA_4_1_2.contains(&row), "{row:?}");
         }
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn every_served_version_is_one_that_the_codec_knows() {
-        for api in &APIS {
+        for api in APIS {
             let codec = ApiKey::try_from(api.key).unwrap().valid_versions();
             assert!(api.min >= codec.min && api.max <= codec.max, "{}", api.name);
             assert!(api.advertised_min <= api.min, "{}", api.name);
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn flexible_versions_begin_where_the_codec_says() {
-        for api in &APIS {
+        for api in APIS {
             for version in api.min..=api.max {
                 let header = ApiKey::try_from(api.key)
                     .unwrap()
@@ -200,7 +201,7 @@ mod tests {
         for key in [-1, 4, 93, i16::MAX, i16::MIN] {
             assert!(api(key).is_none());
         }
-        for row in &APIS {
+        for row in APIS {
             assert_eq!(api(row.key).unwrap().name, row.name);
         }
     }
