@@ -1,7 +1,20 @@
 //! The file system at the level of system calls.
 //!
-//! *Owns:* the [`Io`] and [`File`] traits, the real file system, the in-memory one, atomic file
-//! replacement and maps. *May use:* `model`. *Must not know:* segments, batches.
+//! *Owns:* the [`Io`] and [`File`] traits, the real file system ([`RealIo`]), the one in memory
+//! ([`MemoryIo`]) and atomic file replacement. *May use:* `model`. *Must not know:* segments,
+//! batches.
+//!
+//! *Invariants:* nothing is ever mapped: a mapped file that shrinks, or whose disk fills or fails,
+//! is a signal that kills the process, while `pread` answers with an error that can be told to one
+//! reader. A write either has all its bytes handed to the system or is an error.
+
+mod atomic;
+mod memory;
+mod real;
+
+pub use atomic::{Persist, replace_file};
+pub use memory::MemoryIo;
+pub use real::RealIo;
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -42,6 +55,33 @@ pub trait Io: Send + Sync + std::fmt::Debug {
     /// Takes the lock file as Kafka does, against other processes and other brokers of this one;
     /// `WouldBlock` if somebody holds it. Dropping the file releases it.
     fn lock(&self, path: &Path) -> std::io::Result<Arc<dyn File>>;
+    /// Bytes of the file system that holds `path`, all and usable, where it knows them.
+    fn space(&self, _path: &Path) -> Option<(u64, u64)> {
+        None
+    }
+    /// The whole content of a file.
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let file = self.open(path, OpenMode::Read)?;
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        let mut content = vec![0; len];
+        let filled = read_full_at(&*file, &mut content, 0)?;
+        content.truncate(filled);
+        Ok(content)
+    }
+}
+
+/// Reads until `buf` is full or the file ends; the number of bytes read.
+pub fn read_full_at(file: &dyn File, buf: &mut [u8], position: u64) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, position + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// One entry of a directory.
@@ -78,5 +118,100 @@ pub trait File: Send + Sync + std::fmt::Debug {
     /// Bytes in memory, where the file system is memory: shared, not copied.
     fn shared(&self, _position: u64, _len: usize) -> Option<bytes::Bytes> {
         None
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A directory of the machine that vanishes with its owner.
+    #[derive(Debug)]
+    pub(crate) struct ScratchDirectory(PathBuf);
+
+    impl ScratchDirectory {
+        pub(crate) fn new() -> Self {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("klamm-test-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for ScratchDirectory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Runs `check` with an empty directory on each file system.
+    pub(crate) fn on_every_io(check: impl Fn(SharedIo, &Path)) {
+        let scratch = ScratchDirectory::new();
+        check(RealIo::shared(), scratch.path());
+        let memory = MemoryIo::shared();
+        memory.create_dir_all(Path::new("/data")).unwrap();
+        check(memory, Path::new("/data"));
+    }
+
+    #[test]
+    fn files_keep_what_is_written_wherever_it_is_written() {
+        on_every_io(|io, root| {
+            let file = io.open(&root.join("f"), OpenMode::Create).unwrap();
+            file.write_all_at(&[b"hello", b"", b" world"], 0).unwrap();
+            file.write_all_at(&[b"HE"], 0).unwrap();
+            file.write_all_at(&[b"!"], 13).unwrap();
+            assert_eq!(io.read(&root.join("f")).unwrap(), b"HEllo world\0\0!");
+            file.set_len(3).unwrap();
+            file.write_all_at(&[b"p"], 3).unwrap();
+            file.set_len(6).unwrap();
+            assert_eq!(io.read(&root.join("f")).unwrap(), b"HElp\0\0");
+            assert_eq!(file.len().unwrap(), 6);
+            file.sync_data().unwrap();
+            io.sync_dir(root).unwrap();
+        });
+    }
+
+    #[test]
+    fn directories_list_rename_and_remove_their_entries() {
+        on_every_io(|io, root| {
+            let inner = root.join("a").join("b");
+            io.create_dir_all(&inner).unwrap();
+            io.create_dir_all(&inner).unwrap();
+            let file = io.open(&inner.join("f"), OpenMode::Create).unwrap();
+            file.write_all_at(&[b"12345"], 0).unwrap();
+            io.rename(&root.join("a"), &root.join("c")).unwrap();
+            assert!(!io.exists(&inner) && io.exists(&root.join("c").join("b")));
+            let entries = io.read_dir(&root.join("c").join("b")).unwrap();
+            assert_eq!(entries.len(), 1);
+            assert_eq!((entries[0].len, entries[0].is_dir), (5, false));
+            assert!(entries[0].path.ends_with("c/b/f"));
+            file.write_all_at(&[b"6"], 5).unwrap();
+            io.remove_dir_all(&root.join("c")).unwrap();
+            assert_eq!(file.len().unwrap(), 6, "an open file outlives its name");
+            let error = io.open(&inner.join("f"), OpenMode::Read).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            let error = io.open(&inner.join("f"), OpenMode::Create).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        });
+    }
+
+    #[test]
+    fn a_lock_is_held_once_and_freed_by_dropping_it() {
+        on_every_io(|io, root| {
+            let path = root.join(".lock");
+            let held = io.lock(&path).unwrap();
+            assert_eq!(io.lock(&path).unwrap_err().kind(), ErrorKind::WouldBlock);
+            drop(held);
+            assert!(io.lock(&path).is_ok());
+        });
     }
 }

@@ -1,0 +1,52 @@
+//! Replacing a small file so that a reader, and a power cut, see either the old or the new one.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{Io, OpenMode};
+
+/// Whether a replacement is on disk when the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persist {
+    /// File and directory entry are durable.
+    Durable,
+    /// It may vanish, or come back empty, after a power cut: for files that can be rebuilt.
+    Lazy,
+}
+
+/// Writes `<path>.tmp`, then renames it over `path`: the way Kafka's `CheckpointFile` does it.
+pub fn replace_file(io: &dyn Io, path: &Path, content: &[u8], persist: Persist) -> std::io::Result<()> {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let temporary = Path::new(&name);
+    let file = io.open(temporary, OpenMode::Create)?;
+    file.set_len(0)?;
+    file.write_all_at(&[content], 0)?;
+    if persist == Persist::Durable {
+        file.sync_data()?;
+    }
+    drop(file);
+    io.rename(temporary, path)?;
+    match (persist, path.parent()) {
+        (Persist::Durable, Some(directory)) => io.sync_dir(directory),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::MemoryIo;
+
+    #[test]
+    fn a_replacement_leaves_the_new_content_and_no_temporary_file() {
+        let io = MemoryIo::shared();
+        io.create_dir_all(Path::new("/d")).unwrap();
+        let path = Path::new("/d/checkpoint");
+        for content in [&b"a longer first content"[..], b"second"] {
+            replace_file(&*io, path, content, Persist::Durable).unwrap();
+            assert_eq!(io.read(path).unwrap(), content);
+        }
+        assert_eq!(io.read_dir(Path::new("/d")).unwrap().len(), 1);
+    }
+}
