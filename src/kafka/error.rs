@@ -41,6 +41,7 @@ impl KafkaCode for CommitError {
     fn kafka(&self) -> ResponseError {
         match self {
             Self::Storage(_) => ResponseError::KafkaStorageError,
+            Self::Inconsistent(_) => ResponseError::UnknownServerError,
         }
     }
 }
