@@ -7,6 +7,8 @@
 //! *Invariant:* every partition of the catalog's image is attached to the store, and no other;
 //! both change together, under one lock.
 
+pub mod configs;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -62,4 +64,6 @@ pub struct Broker {
     pub store: Arc<Store>,
     /// Time.
     pub clock: SharedClock,
+    /// Settings as they were last resolved.
+    pub settings: configs::SettingsCache,
 }

@@ -241,7 +241,7 @@ fn node_id(chosen: &mut [Option<Given>]) {
 
 /// Gives topics and groups the defaults that the broker's settings make
 /// (`KafkaConfig.extractLogConfigMap`): the first synonym that is set, in milliseconds.
-fn inherit(entries: &mut [Entry]) {
+pub(super) fn inherit(entries: &mut [Entry]) {
     for (row, setting) in TABLE.iter().enumerate() {
         let from = setting.synonyms.iter().find_map(|synonym| {
             let entry = entries.get(table::row(Scope::Broker, synonym)?)?;
@@ -258,7 +258,7 @@ fn inherit(entries: &mut [Entry]) {
 }
 
 /// A broker's value as its topics hold it.
-pub(super) fn in_unit_of(setting: &Setting, synonym: &str, value: Value) -> Value {
+fn in_unit_of(setting: &Setting, synonym: &str, value: Value) -> Value {
     let factor = match synonym.rsplit('.').next() {
         Some("hours") => 60 * 60 * 1000,
         Some("minutes") => 60 * 1000,

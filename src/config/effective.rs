@@ -1,9 +1,10 @@
 //! The effective static configuration.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::builder::{Builder, Warning};
+use super::builder::{Builder, Warning, inherit};
 use super::key::{Key, Typed};
 use super::keys;
 use super::listener::Listener;
@@ -110,5 +111,66 @@ impl Config {
             .into_iter()
             .map(PathBuf::from)
             .collect()
+    }
+
+    /// This configuration with values that were set while the broker runs; later layers win. What
+    /// the table does not know or refuses is left out: it was checked when it was set, and a newer
+    /// version may have written it.
+    #[must_use]
+    pub fn with_broker_overrides<'a>(
+        &self,
+        layers: impl IntoIterator<Item = (&'a BTreeMap<String, String>, Origin)>,
+    ) -> Self {
+        let mut config = self.clone();
+        for (layer, origin) in layers {
+            for (name, text) in layer {
+                let Some(row) = table::row(Scope::Broker, name) else {
+                    continue;
+                };
+                let (Some(setting), Some(entry)) = (TABLE.get(row), config.entries.get_mut(row))
+                else {
+                    continue;
+                };
+                if let Ok(value) = setting.parse(text) {
+                    let text = Some(Arc::from(text.as_str()));
+                    *entry = Entry {
+                        value: Some(value),
+                        text,
+                        origin: origin.clone(),
+                    };
+                }
+            }
+        }
+        inherit(&mut config.entries);
+        config
+    }
+
+    /// What a topic or group with overrides of its own has.
+    pub fn overlay(&self, scope: Scope, overrides: &BTreeMap<String, String>) -> Overlay<'_> {
+        let parsed = overrides.iter().filter_map(|(name, text)| {
+            let row = table::row(scope, name)?;
+            Some((row, TABLE.get(row)?.parse(text).ok()?))
+        });
+        Overlay {
+            under: self,
+            over: parsed.collect(),
+        }
+    }
+}
+
+/// A configuration under the overrides of one topic or group.
+#[derive(Clone, Debug)]
+pub struct Overlay<'a> {
+    under: &'a Config,
+    over: HashMap<usize, Value>,
+}
+
+impl Overlay<'_> {
+    /// The value of a setting.
+    pub fn get<T: Typed>(&self, key: Key<T>) -> T::Out<'_> {
+        match self.over.get(&key.row()) {
+            Some(value) => T::read(Some(value)),
+            None => self.under.get(key),
+        }
     }
 }

@@ -24,7 +24,7 @@ mod tests;
 
 pub use builder::{Builder, ConfigError, Problem, Warning};
 pub use check::Check;
-pub use effective::Config;
+pub use effective::{Config, Overlay};
 pub use key::{Key, Typed};
 pub use listener::{Listener, SecurityProtocol};
 pub use origin::Origin;

@@ -21,6 +21,10 @@ pub enum Origin {
     Flag(Arc<str>),
     /// `--set`, or a call of a program that embeds the broker.
     Set,
+    /// Set for all brokers while they run.
+    DynamicDefault,
+    /// Set for this broker while it runs.
+    DynamicBroker,
 }
 
 impl Origin {
@@ -42,6 +46,8 @@ impl fmt::Display for Origin {
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
             Self::Set => f.write_str("--set"),
+            Self::DynamicDefault => f.write_str("dynamic default of all brokers"),
+            Self::DynamicBroker => f.write_str("dynamic setting of this broker"),
         }
     }
 }

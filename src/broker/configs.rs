@@ -1,0 +1,220 @@
+//! The settings that are in force: static configuration, changed while running by the overrides
+//! that the catalog holds for brokers and topics.
+//!
+//! *Invariant:* what is cached here names the overrides that it was made from and is made anew
+//! when the catalog's image holds others; nobody has to tell the cache of a change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use dashmap::DashMap;
+
+use crate::broker::Broker;
+use crate::catalog::{ConfigResource, Image, Topic};
+use crate::config::{Config, Key, Origin, Overlay, Scope, Typed, keys};
+use crate::model::{Offset, TopicId};
+use crate::storage::{Durability, LogConfig};
+
+/// What the use cases need to know of a topic's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// What its logs need.
+    pub log: Arc<LogConfig>,
+    /// `max.message.bytes`.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.type=LogAppendTime`.
+    pub timestamp_type_log_append: bool,
+    /// `message.timestamp.before.max.ms`; `i64::MAX` is no bound.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`; `i64::MAX` is no bound.
+    pub timestamp_after_max_ms: i64,
+    /// `compression.type` with its level.
+    pub compression: Compression,
+    /// `cleanup.policy` contains `compact`.
+    pub compacted: bool,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: i32,
+}
+
+/// How batches are stored (`compression.type`), with the level for codecs that have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// As the producer sent them.
+    Producer,
+    /// Not compressed.
+    Uncompressed,
+    /// gzip, level 1 to 9; -1 is the codec's own default.
+    Gzip(i32),
+    /// snappy.
+    Snappy,
+    /// lz4, level 1 to 17.
+    Lz4(i32),
+    /// zstd, level -131072 to 22.
+    Zstd(i32),
+}
+
+impl TopicSettings {
+    fn of(values: &Overlay<'_>) -> Self {
+        use keys::topic;
+        let bytes = |key: Key<i32>| u64::try_from(values.get(key)).unwrap_or_default();
+        let log = LogConfig {
+            segment_bytes: bytes(topic::SEGMENT_BYTES),
+            segment_ms: values.get(topic::SEGMENT_MS),
+            segment_jitter_ms: values.get(topic::SEGMENT_JITTER_MS),
+            segment_index_bytes: bytes(topic::SEGMENT_INDEX_BYTES),
+            index_interval_bytes: bytes(topic::INDEX_INTERVAL_BYTES),
+            preallocate: values.get(topic::PREALLOCATE),
+            flush_messages: values.get(topic::FLUSH_MESSAGES),
+            flush_ms: values.get(topic::FLUSH_MS),
+            file_delete_delay_ms: values.get(topic::FILE_DELETE_DELAY_MS),
+            durability: durability(values.get(topic::KLAMM_DURABILITY)),
+        };
+        Self {
+            log: Arc::new(log),
+            max_message_bytes: usize::try_from(values.get(topic::MAX_MESSAGE_BYTES))
+                .unwrap_or_default(),
+            timestamp_type_log_append: values.get(topic::MESSAGE_TIMESTAMP_TYPE) == "LogAppendTime",
+            timestamp_before_max_ms: values.get(topic::MESSAGE_TIMESTAMP_BEFORE_MAX_MS),
+            timestamp_after_max_ms: values.get(topic::MESSAGE_TIMESTAMP_AFTER_MAX_MS),
+            compression: match values.get(topic::COMPRESSION_TYPE) {
+                "uncompressed" => Compression::Uncompressed,
+                "gzip" => Compression::Gzip(values.get(topic::COMPRESSION_GZIP_LEVEL)),
+                "snappy" => Compression::Snappy,
+                "lz4" => Compression::Lz4(values.get(topic::COMPRESSION_LZ4_LEVEL)),
+                "zstd" => Compression::Zstd(values.get(topic::COMPRESSION_ZSTD_LEVEL)),
+                _ => Compression::Producer,
+            },
+            compacted: values
+                .get(topic::CLEANUP_POLICY)
+                .iter()
+                .any(|policy| policy == "compact"),
+            min_insync_replicas: values.get(topic::MIN_INSYNC_REPLICAS),
+        }
+    }
+}
+
+/// The durability that a legal value of `klamm.durability` names.
+pub fn durability(name: &str) -> Durability {
+    match name {
+        "memory" => Durability::Memory,
+        "os" => Durability::Os,
+        _ => Durability::Fsync,
+    }
+}
+
+/// What was resolved, with what it was resolved from.
+#[derive(Debug, Default)]
+pub struct SettingsCache {
+    broker: ArcSwapOption<BrokerEntry>,
+    topics: DashMap<TopicId, TopicEntry>,
+}
+
+/// The broker's effective configuration.
+#[derive(Debug)]
+struct BrokerEntry {
+    /// Of the image that was last compared.
+    image: Offset,
+    /// Overrides of all brokers.
+    common: Arc<BTreeMap<String, String>>,
+    /// Overrides of this one.
+    own: Arc<BTreeMap<String, String>>,
+    config: Arc<Config>,
+}
+
+/// The settings of a topic.
+#[derive(Debug)]
+struct TopicEntry {
+    /// Of the image that was last compared.
+    image: Offset,
+    overrides: Arc<BTreeMap<String, String>>,
+    /// What the overrides lie over.
+    config: Arc<Config>,
+    settings: Arc<TopicSettings>,
+}
+
+impl SettingsCache {
+    /// Drops what is held for a topic that was deleted.
+    pub fn forget(&self, topic: TopicId) {
+        self.topics.remove(&topic);
+    }
+}
+
+impl Broker {
+    /// The configuration in force: the static one under the overrides for all brokers and for
+    /// this one. Its rows of topics are what a topic without overrides has.
+    pub fn effective_config(&self) -> Arc<Config> {
+        self.effective_config_at(&self.catalog.image())
+    }
+
+    /// The value in force of a setting that may change while the broker runs.
+    pub fn dynamic<T>(&self, key: Key<T>) -> T
+    where
+        T: for<'a> Typed<Out<'a> = T>,
+    {
+        self.effective_config().get(key)
+    }
+
+    fn effective_config_at(&self, image: &Image) -> Arc<Config> {
+        let cached = self.settings.broker.load();
+        if let Some(entry) = cached.as_ref()
+            && entry.image == image.next_offset()
+        {
+            return Arc::clone(&entry.config);
+        }
+        let common = image.configs(&ConfigResource::Broker(None));
+        let own = image.configs(&ConfigResource::Broker(Some(self.node_id)));
+        let config = match cached.as_ref() {
+            Some(entry) if entry.common == common && entry.own == own => Arc::clone(&entry.config),
+            _ if common.is_empty() && own.is_empty() => Arc::clone(&self.config),
+            _ => {
+                let layers = [
+                    (&*common, Origin::DynamicDefault),
+                    (&*own, Origin::DynamicBroker),
+                ];
+                Arc::new(self.config.with_broker_overrides(layers))
+            }
+        };
+        let entry = BrokerEntry {
+            image: image.next_offset(),
+            common,
+            own,
+            config: Arc::clone(&config),
+        };
+        self.settings.broker.store(Some(Arc::new(entry)));
+        config
+    }
+
+    /// The settings of a topic.
+    pub fn topic_settings(&self, topic: &Topic) -> Arc<TopicSettings> {
+        let image = self.catalog.image();
+        if let Some(entry) = self.settings.topics.get(&topic.id)
+            && entry.image == image.next_offset()
+        {
+            return Arc::clone(&entry.settings);
+        }
+        let config = self.effective_config_at(&image);
+        let overrides = image.configs(&ConfigResource::Topic(topic.name.clone()));
+        let unchanged = self.settings.topics.get(&topic.id).and_then(|entry| {
+            (Arc::ptr_eq(&entry.config, &config) && entry.overrides == overrides)
+                .then(|| Arc::clone(&entry.settings))
+        });
+        let settings = unchanged.unwrap_or_else(|| {
+            Arc::new(TopicSettings::of(&config.overlay(Scope::Topic, &overrides)))
+        });
+        let entry = TopicEntry {
+            image: image.next_offset(),
+            overrides,
+            config,
+            settings: Arc::clone(&settings),
+        };
+        self.settings.topics.insert(topic.id, entry);
+        settings
+    }
+
+    /// The settings of the logs of a topic that is not in the image yet.
+    pub fn log_config(&self, overrides: &BTreeMap<String, String>) -> Arc<LogConfig> {
+        let config = self.effective_config();
+        TopicSettings::of(&config.overlay(Scope::Topic, overrides)).log
+    }
+}
