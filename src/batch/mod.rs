@@ -1,13 +1,34 @@
-//! Record batches of magic 2.
+//! Record batches of magic 2: what clients send is what the log stores and what readers get.
 //!
-//! *Owns:* the 61-byte header, validation, patching, record views, the builder of internal
-//! batches, compression with a cap on output. *May use:* `wire`, `model`. *Must not know:* files.
+//! *Owns:* the 61-byte header, validation, patching, record views, the builder of batches that
+//! the broker makes, compression with a cap on output.
+//!
+//! *May use:* `wire`, `model`.
+//!
+//! *Must not know:* files, topics' names, Kafka's error codes.
+//!
+//! *Invariants:*
+//! - No count or length in a batch is believed before the bytes it speaks of are there: memory
+//!   grows with the input, and with what a decompressor really yields up to a cap.
+//! - A [`ValidBatch`] is exactly one whole batch whose checksum holds.
+//! - Between validation and disk only bytes 0..16 change; the checksum begins at byte 21.
 
-use bytes::Bytes;
+mod builder;
+mod codec;
+mod control;
+mod header;
+mod records;
+mod validate;
+mod varint;
 
-/// A batch that passed validation, ready to be appended.
-#[derive(Clone, Debug)]
-pub struct ValidBatch {
-    /// The bytes to store; base offset and leader epoch are patched at the append.
-    pub bytes: Bytes,
-}
+pub use builder::{BatchBuilder, BuildError};
+pub use codec::{Codec, DecompressError, Level, UnknownCodec, compress, decompress};
+pub use control::ControlType;
+pub use header::{BatchHeader, HeaderError, NO_SEQUENCE, NO_TIMESTAMP, ProducerStamp, ValidBatch};
+pub use records::{
+    Header, Headers, RecordFormatError, RecordIter, RecordView, Records, RecordsError, records,
+};
+pub use validate::{
+    BatchError, CompressionTarget, Origin, REJECTIONS_KEPT, RecordFault, RecordRejection,
+    RecordRejections, Rules, Validated, validate,
+};

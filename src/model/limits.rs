@@ -6,6 +6,10 @@ pub const TOPIC_NAME_LENGTH_MAX: usize = 249;
 /// Bytes of a record batch before its first record (magic 2).
 pub const BATCH_HEADER_LENGTH: usize = 61;
 
+/// Most bytes that one compressed batch may decompress to, where the broker has to look inside.
+/// Kafka has no such bound.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Largest request frame other than Produce, in bytes.
 pub const NON_PRODUCE_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
