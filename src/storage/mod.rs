@@ -351,6 +351,16 @@ impl Store {
         todo!()
     }
 
+    /// The file system, for files that lie beside the log of a partition (metadata snapshots).
+    pub fn io(&self) -> &SharedIo {
+        todo!()
+    }
+
+    /// The default durability.
+    pub fn durability(&self) -> Durability {
+        todo!()
+    }
+
     /// Flushes everything, writes the checkpoints and, last, the clean-shutdown marker.
     pub fn close(&self) -> std::io::Result<()> {
         todo!()
@@ -379,6 +389,12 @@ impl Partition {
 
     /// Current leader epoch.
     pub fn leader_epoch(&self) -> LeaderEpoch {
+        todo!()
+    }
+
+    /// Stamps a newer leader epoch on what is appended from now on; an older one is ignored. The
+    /// metadata log learns its epoch only from what it holds, after it was attached.
+    pub fn begin_epoch(&self, _epoch: LeaderEpoch) {
         todo!()
     }
 
