@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use super::change::Writer;
 use super::{Change, Image, METADATA_VERSION, METADATA_VERSION_FEATURE, ReplayError};
+use crate::batch::BuildError;
 use crate::clock::SharedClock;
 use crate::model::{NodeId, Offset};
 use crate::storage::Store;
+use crate::wire::EncodeError;
 
 /// Settings of the catalog.
 #[derive(Clone, Debug)]
@@ -40,6 +42,12 @@ pub enum CommitError {
     /// The changes do not fit the image that they were decided on; nothing was written.
     #[error("metadata log: {0}")]
     Inconsistent(#[from] ReplayError),
+    /// A record cannot be written; nothing was.
+    #[error("metadata log: {0}")]
+    Encode(#[from] EncodeError),
+    /// A batch cannot be written; nothing was.
+    #[error("metadata log: {0}")]
+    Build(#[from] BuildError),
 }
 
 /// The catalog.

@@ -7,14 +7,18 @@
 //! one atomic batch, appended before its image is published; what is told to a client waits for
 //! [`Catalog::durable`].
 
+mod batches;
 mod change;
 mod commit;
 mod image;
+mod load;
 mod replay;
+mod snapshot;
 
 pub use change::{Change, ConfigResource};
 pub use commit::{Catalog, CatalogOptions, CommitError};
 pub use image::{Image, PartitionState, Topic};
+pub use load::LoadError;
 pub use replay::ReplayError;
 
 /// The newest metadata version that the image understands: 4.1-IV1.

@@ -41,7 +41,9 @@ impl KafkaCode for CommitError {
     fn kafka(&self) -> ResponseError {
         match self {
             Self::Storage(_) => ResponseError::KafkaStorageError,
-            Self::Inconsistent(_) => ResponseError::UnknownServerError,
+            Self::Inconsistent(_) | Self::Encode(_) | Self::Build(_) => {
+                ResponseError::UnknownServerError
+            }
         }
     }
 }
