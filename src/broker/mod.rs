@@ -7,7 +7,10 @@
 //! *Invariant:* every partition of the catalog's image is attached to the store, and no other;
 //! both change together, under one lock.
 
+pub mod cluster;
 pub mod configs;
+pub mod metadata;
+pub mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +63,8 @@ pub struct Broker {
     pub config: Arc<Config>,
     /// Topics and configs.
     pub catalog: Catalog,
+    /// The right to change topics.
+    pub topics: topics::TopicWriter,
     /// The logs.
     pub store: Arc<Store>,
     /// Time.

@@ -4,8 +4,10 @@
 //! ([`footprint`]); what the walk says is charged to the byte budget, and only then may
 //! [`decode`] run.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::reply::Close;
 use super::schema::{self, Footprint, Schema};
@@ -38,4 +40,14 @@ pub(crate) fn encode<T: Encodable>(response: &T, version: i16) -> Result<Bytes, 
             Err(Close(format!("the response could not be encoded: {error}")))
         }
     }
+}
+
+/// A native text for the wire.
+pub(crate) fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+/// A `timeout_ms` of a request; less than nothing is nothing.
+pub(crate) fn timeout(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }

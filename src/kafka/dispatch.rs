@@ -9,6 +9,13 @@ use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
 use super::api::api_versions::ApiVersions;
+use super::api::create_partitions::CreatePartitions;
+use super::api::create_topics::CreateTopics;
+use super::api::delete_topics::DeleteTopics;
+use super::api::describe_cluster::DescribeCluster;
+use super::api::describe_topic_partitions::DescribeTopicPartitions;
+use super::api::list_partition_reassignments::ListPartitionReassignments;
+use super::api::metadata::Metadata;
 use super::codec;
 use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
@@ -19,7 +26,14 @@ use crate::broker::Broker;
 /// and one schema in `schema/`.
 #[rustfmt::skip]
 pub(crate) static APIS: &[Api] = &[
+    Api::of::<Metadata>(),
     Api::of::<ApiVersions>(),
+    Api::of::<CreateTopics>(),
+    Api::of::<DeleteTopics>(),
+    Api::of::<CreatePartitions>(),
+    Api::of::<ListPartitionReassignments>(),
+    Api::of::<DescribeCluster>(),
+    Api::of::<DescribeTopicPartitions>(),
 ];
 
 /// The row of an API.

@@ -5,6 +5,10 @@
 
 use kafka_protocol::ResponseError;
 
+use crate::broker::metadata::{LookupError, PageError};
+use crate::broker::topics::{
+    AssignmentError, CreateTopicError, DeleteTopicError, GrowTopicError,
+};
 use crate::catalog::CommitError;
 use crate::storage::{AppendError, ReadError};
 
@@ -44,6 +48,91 @@ impl KafkaCode for CommitError {
             Self::Inconsistent(_) | Self::Encode(_) | Self::Build(_) => {
                 ResponseError::UnknownServerError
             }
+        }
+    }
+}
+
+impl KafkaCode for LookupError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::InvalidName => ResponseError::InvalidTopicException,
+            Self::UnknownName => ResponseError::UnknownTopicOrPartition,
+            Self::UnknownId => ResponseError::UnknownTopicId,
+        }
+    }
+}
+
+impl KafkaCode for PageError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::ForeignCursor(_) | Self::NegativeCursor(_) => ResponseError::InvalidRequest,
+            Self::Catalog(error) => error.kafka(),
+        }
+    }
+}
+
+impl KafkaCode for AssignmentError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Empty
+            | Self::UnknownBroker(_)
+            | Self::Repeated(_)
+            | Self::PartitionTwice(_)
+            | Self::Gaps
+            | Self::Count { .. } => ResponseError::InvalidReplicaAssignment,
+        }
+    }
+}
+
+impl KafkaCode for CreateTopicError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::NamedTwice
+            | Self::ClusterMetadata
+            | Self::AssignmentAndPartitions
+            | Self::AssignmentAndReplicationFactor => ResponseError::InvalidRequest,
+            Self::Name(_) | Self::Collision { .. } => ResponseError::InvalidTopicException,
+            Self::Exists(_) => ResponseError::TopicAlreadyExists,
+            Self::Config(_) => ResponseError::InvalidConfig,
+            Self::Assignment(error) => error.kafka(),
+            Self::Partitions => ResponseError::InvalidPartitions,
+            Self::ReplicationFactor | Self::TooFewBrokers(_) => {
+                ResponseError::InvalidReplicationFactor
+            }
+            Self::TooManyPartitions | Self::TooManyRecords => ResponseError::PolicyViolation,
+            Self::TimedOut => ResponseError::RequestTimedOut,
+            Self::Commit(error) => error.kafka(),
+        }
+    }
+}
+
+impl KafkaCode for DeleteTopicError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Disabled => ResponseError::TopicDeletionDisabled,
+            Self::BothNameAndId
+            | Self::NeitherNameNorId
+            | Self::NamedTwice
+            | Self::IdTwice
+            | Self::NameOfGivenId => ResponseError::InvalidRequest,
+            Self::UnknownName => ResponseError::UnknownTopicOrPartition,
+            Self::UnknownId => ResponseError::UnknownTopicId,
+            Self::TimedOut => ResponseError::RequestTimedOut,
+            Self::Commit(error) => error.kafka(),
+        }
+    }
+}
+
+impl KafkaCode for GrowTopicError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::NamedTwice => ResponseError::InvalidRequest,
+            Self::Unknown => ResponseError::UnknownTopicOrPartition,
+            Self::Unchanged(_) | Self::NoIncrease { .. } => ResponseError::InvalidPartitions,
+            Self::Assignment(error) => error.kafka(),
+            Self::TooManyRecords => ResponseError::UnknownServerError,
+            Self::TimedOut => ResponseError::RequestTimedOut,
+            Self::Commit(error) => error.kafka(),
         }
     }
 }

@@ -24,3 +24,11 @@ pub const PRODUCER_BATCHES_RETAINED: usize = 5;
 pub const SENDFILE_BYTES_MIN: usize = 16 * 1024;
 
 const _: () = assert!(SENDFILE_BYTES_MIN > BATCH_HEADER_LENGTH);
+
+/// Most partitions that one CreateTopics may ask for, over all of its topics
+/// (`ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`).
+pub const NEW_PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Most metadata records that one request of a client may cause
+/// (`QuorumController.MAX_RECORDS_PER_USER_OP`).
+pub const METADATA_RECORDS_PER_REQUEST_MAX: usize = 10_000;

@@ -1,3 +1,12 @@
 //! One file per API. Each opens with its contract: versions, behaviour, what is not there.
 
 pub(crate) mod api_versions;
+mod authorized;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
+pub(crate) mod describe_topic_partitions;
+pub(crate) mod list_partition_reassignments;
+pub(crate) mod metadata;
+mod nodes;

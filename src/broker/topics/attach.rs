@@ -1,0 +1,40 @@
+//! Partitions of topics in the store.
+
+use std::collections::BTreeMap;
+
+use crate::broker::Broker;
+use crate::catalog::Topic;
+use crate::model::{PartitionId, TopicPartition};
+use crate::storage::PartitionSpec;
+
+/// The partitions of a topic from the `first` one on.
+fn partitions(topic: &Topic, first: usize) -> impl Iterator<Item = TopicPartition> {
+    let ids = (0..)
+        .map(PartitionId)
+        .take(topic.partitions.len())
+        .skip(first);
+    let topic = topic.id;
+    ids.map(move |partition| TopicPartition { topic, partition })
+}
+
+impl Broker {
+    /// Attaches the partitions of a topic from `first` on, with these overrides.
+    pub(super) fn attach(&self, topic: &Topic, first: usize, overrides: &BTreeMap<String, String>) {
+        let config = self.log_config(overrides);
+        for (id, state) in partitions(topic, first).zip(topic.partitions.iter().skip(first)) {
+            self.store.attach(PartitionSpec {
+                topic_name: topic.name.clone(),
+                id,
+                leader_epoch: state.leader_epoch,
+                config: config.clone(),
+            });
+        }
+    }
+
+    /// Detaches them and has their files removed.
+    pub(super) fn detach(&self, topic: &Topic, first: usize) {
+        for id in partitions(topic, first) {
+            self.store.delete(&id);
+        }
+    }
+}

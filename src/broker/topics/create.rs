@@ -1,0 +1,344 @@
+//! Creating topics: on request, and by being asked for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assignment::{self, AssignmentError};
+use super::{NotDurable, internal, new_topic_id};
+use crate::broker::Broker;
+use crate::catalog::{Change, CommitError, ConfigResource, Image, PartitionState, Topic};
+use crate::config::keys;
+use crate::model::limits::{METADATA_RECORDS_PER_REQUEST_MAX, NEW_PARTITIONS_PER_REQUEST_MAX};
+use crate::model::{InvalidTopicName, NodeId, PartitionId, TopicName};
+
+/// A topic to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Name, not checked yet.
+    pub name: String,
+    /// Number of partitions; `None` is `num.partitions`.
+    pub partitions: Option<i32>,
+    /// Replicas of each partition; `None` is `default.replication.factor`.
+    pub replication_factor: Option<i16>,
+    /// Replicas by hand; empty lets the broker choose. Excludes both numbers above.
+    pub assignments: Vec<(PartitionId, Vec<NodeId>)>,
+    /// Overrides; of a key given twice the last value counts.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// A topic that was created, or that would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedTopic {
+    /// As the image holds it.
+    pub topic: Arc<Topic>,
+    /// Its overrides.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// What became of one topic of a request.
+#[derive(Debug)]
+pub struct TopicOutcome<T, E> {
+    /// The name that was asked for.
+    pub name: String,
+    /// The answer.
+    pub result: Result<T, E>,
+}
+
+/// Why a topic was not created; the texts are those that Kafka gives its clients.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateTopicError {
+    /// The name stands in the request twice.
+    #[error("Duplicate topic name.")]
+    NamedTwice,
+    /// `__cluster_metadata`.
+    #[error("Creation of internal topic __cluster_metadata is prohibited.")]
+    ClusterMetadata,
+    /// An illegal name.
+    #[error(transparent)]
+    Name(#[from] InvalidTopicName),
+    /// `.` and `_` are one in the names of metrics.
+    #[error("Topic '{name}' collides with existing topic: {existing}")]
+    Collision {
+        /// Asked for.
+        name: TopicName,
+        /// There already.
+        existing: TopicName,
+    },
+    /// There is such a topic.
+    #[error("Topic '{0}' already exists.")]
+    Exists(TopicName),
+    /// A key or value that the table refuses.
+    #[error("{0}")]
+    Config(String),
+    /// Both a number of partitions and assignments.
+    #[error("A manual partition assignment was specified, but numPartitions was not set to -1.")]
+    AssignmentAndPartitions,
+    /// Both a replication factor and assignments.
+    #[error(
+        "A manual partition assignment was specified, but replication factor was not set to -1."
+    )]
+    AssignmentAndReplicationFactor,
+    /// Assignments that make no sense.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    /// Not a number of partitions.
+    #[error("Number of partitions was set to an invalid non-positive value.")]
+    Partitions,
+    /// Not a replication factor.
+    #[error("Replication factor must be larger than 0, or -1 to use the default value.")]
+    ReplicationFactor,
+    /// More replicas than nodes.
+    #[error(
+        "Unable to replicate the partition {0} time(s): The target replication factor of {0} cannot be reached because only 1 broker(s) are registered."
+    )]
+    TooFewBrokers(i32),
+    /// The request asks for too many partitions, over all of its topics.
+    #[error("Excessively large number of partitions per request.")]
+    TooManyPartitions,
+    /// The request would cause too many metadata records.
+    #[error("Unable to perform excessively large batch operation.")]
+    TooManyRecords,
+    /// The time that the client gave is over.
+    #[error("the topic was not durable in time")]
+    TimedOut,
+    /// The metadata log failed.
+    #[error("{0}")]
+    Commit(Arc<CommitError>),
+}
+
+impl From<CommitError> for CreateTopicError {
+    fn from(error: CommitError) -> Self {
+        Self::Commit(Arc::new(error))
+    }
+}
+
+impl From<NotDurable> for CreateTopicError {
+    fn from(reason: NotDurable) -> Self {
+        match reason {
+            NotDurable::TimedOut => Self::TimedOut,
+            NotDurable::Failed(error) => error.into(),
+        }
+    }
+}
+
+/// One answer per topic, in the order of the request.
+type Outcomes = Vec<TopicOutcome<CreatedTopic, CreateTopicError>>;
+
+impl Broker {
+    /// Creates topics in one atomic batch and waits until they are durable. Topics that are
+    /// refused do not keep the others from being created; limits on the request as a whole do.
+    ///
+    /// `validate_only` answers as if, and creates nothing. A `timeout` of zero creates nothing
+    /// either, as in Kafka, where the request is over before the controller gets to it.
+    pub async fn create_topics(
+        &self,
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+        timeout: Duration,
+    ) -> Outcomes {
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let all_refused = |error: CreateTopicError| {
+            names
+                .iter()
+                .map(|name| TopicOutcome {
+                    name: name.clone(),
+                    result: Err(error.clone()),
+                })
+                .collect()
+        };
+        if timeout.is_zero() {
+            return all_refused(CreateTopicError::TimedOut);
+        }
+        let (image, mut outcomes) = match self.commit_new_topics(&topics, validate_only) {
+            Ok(committed) => committed,
+            Err(error) => return all_refused(error),
+        };
+        if outcomes.iter().any(|outcome| outcome.result.is_ok())
+            && let Err(reason) = self.durable_within(image.next_offset(), timeout).await
+        {
+            let error = CreateTopicError::from(reason);
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.result.is_ok()) {
+                outcome.result = Err(error.clone());
+            }
+        }
+        outcomes
+    }
+
+    /// Creates topics that a client asked for by name, with the defaults of the broker and, for
+    /// internal topics, with their own. What cannot be created is left out without an answer.
+    /// Does not wait: whoever shows the new topics waits until their image is durable.
+    pub(in crate::broker) fn auto_create_topics(&self, names: &[TopicName]) {
+        let topics: Vec<_> = names
+            .iter()
+            .map(|name| internal::auto_created(self, name))
+            .collect();
+        let outcomes = match self.commit_new_topics(&topics, false) {
+            Ok((_image, outcomes)) => outcomes,
+            Err(error) => {
+                tracing::warn!(topics = names.len(), %error, "topics were not auto-created");
+                return;
+            }
+        };
+        for outcome in outcomes {
+            match outcome.result {
+                Ok(created) => tracing::info!(topic = %created.topic.name, "topic auto-created"),
+                Err(CreateTopicError::Exists(_)) => {}
+                Err(error) => {
+                    tracing::warn!(topic = outcome.name, %error, "topic was not auto-created");
+                }
+            }
+        }
+    }
+
+    /// The synchronous part of a creation: decides, attaches, commits.
+    fn commit_new_topics(
+        &self,
+        topics: &[NewTopic],
+        validate_only: bool,
+    ) -> Result<(Arc<Image>, Outcomes), CreateTopicError> {
+        self.check_request_size(topics)?;
+        let mut random = self.topics.lock();
+        let mut attached = Vec::new();
+        let committed = self.catalog.commit(|image| {
+            let outcomes = self.decide_all(topics, image, &mut random);
+            let created = || {
+                outcomes
+                    .iter()
+                    .filter_map(|outcome| outcome.result.as_ref().ok())
+            };
+            let records: usize = created()
+                .map(|new| 1 + new.topic.partitions.len() + new.configs.len())
+                .sum();
+            if records > METADATA_RECORDS_PER_REQUEST_MAX {
+                return Err(CreateTopicError::TooManyRecords);
+            }
+            let mut changes = Vec::new();
+            if !validate_only {
+                for new in created() {
+                    changes.push(Change::CreateTopic(Topic::clone(&new.topic)));
+                    changes.extend(new.configs.iter().map(|(key, value)| Change::SetConfig {
+                        resource: ConfigResource::Topic(new.topic.name.clone()),
+                        key: key.clone(),
+                        value: Some(value.clone()),
+                    }));
+                    self.attach(&new.topic, 0, &new.configs);
+                    attached.push(Arc::clone(&new.topic));
+                }
+            }
+            Ok((changes, outcomes))
+        });
+        if committed.is_err() {
+            for topic in attached {
+                self.detach(&topic, 0);
+            }
+        }
+        committed
+    }
+
+    /// Limits that hold for the request as a whole.
+    fn check_request_size(&self, topics: &[NewTopic]) -> Result<(), CreateTopicError> {
+        let default = self.config.get(keys::NUM_PARTITIONS);
+        let wanted = topics.iter().fold(0_usize, |sum, topic| {
+            let partitions = if topic.assignments.is_empty() {
+                usize::try_from(topic.partitions.unwrap_or(default)).unwrap_or(0)
+            } else {
+                topic.assignments.len()
+            };
+            sum.saturating_add(partitions)
+        });
+        if wanted > NEW_PARTITIONS_PER_REQUEST_MAX {
+            return Err(CreateTopicError::TooManyPartitions);
+        }
+        Ok(())
+    }
+
+    /// One outcome per name of the request.
+    fn decide_all(
+        &self,
+        topics: &[NewTopic],
+        image: &Image,
+        random: &mut fastrand::Rng,
+    ) -> Outcomes {
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        for topic in topics {
+            *times.entry(&topic.name).or_default() += 1;
+        }
+        let mut outcomes = Vec::new();
+        for topic in topics {
+            let result = match times.remove(topic.name.as_str()) {
+                None => continue,
+                Some(1) => self.decide(topic, image, random),
+                Some(_) => Err(CreateTopicError::NamedTwice),
+            };
+            outcomes.push(TopicOutcome {
+                name: topic.name.clone(),
+                result,
+            });
+        }
+        outcomes
+    }
+
+    /// Checks one topic, in Kafka's order.
+    fn decide(
+        &self,
+        new: &NewTopic,
+        image: &Image,
+        random: &mut fastrand::Rng,
+    ) -> Result<CreatedTopic, CreateTopicError> {
+        if new.name == internal::CLUSTER_METADATA {
+            return Err(CreateTopicError::ClusterMetadata);
+        }
+        let name = TopicName::new(&new.name)?;
+        if image.topic_by_name(name.as_str()).is_some() {
+            return Err(CreateTopicError::Exists(name));
+        }
+        if let Some(existing) = image.collision(&name) {
+            return Err(CreateTopicError::Collision { name, existing });
+        }
+        let configs = self
+            .check_topic_configs(&new.configs)
+            .map_err(CreateTopicError::Config)?;
+        let partitions = self.partitions_of(new)?;
+        let topic = Topic {
+            name,
+            id: new_topic_id(random, image),
+            partitions: (0..partitions)
+                .map(|_| PartitionState::on(self.node_id))
+                .collect(),
+        };
+        Ok(CreatedTopic {
+            topic: Arc::new(topic),
+            configs,
+        })
+    }
+
+    /// Number of partitions, after all checks of numbers and assignments.
+    fn partitions_of(&self, new: &NewTopic) -> Result<usize, CreateTopicError> {
+        if !new.assignments.is_empty() {
+            if new.replication_factor.is_some() {
+                return Err(CreateTopicError::AssignmentAndReplicationFactor);
+            }
+            if new.partitions.is_some() {
+                return Err(CreateTopicError::AssignmentAndPartitions);
+            }
+            return Ok(assignment::check_topic(&new.assignments, self.node_id)?);
+        }
+        let factor = match new.replication_factor {
+            Some(..=0) => return Err(CreateTopicError::ReplicationFactor),
+            Some(factor) => i32::from(factor),
+            None => self.config.get(keys::DEFAULT_REPLICATION_FACTOR),
+        };
+        let partitions = new
+            .partitions
+            .unwrap_or_else(|| self.config.get(keys::NUM_PARTITIONS));
+        let partitions = match usize::try_from(partitions) {
+            Ok(partitions @ 1..) => partitions,
+            Ok(0) | Err(_) => return Err(CreateTopicError::Partitions),
+        };
+        if factor > 1 {
+            return Err(CreateTopicError::TooFewBrokers(factor));
+        }
+        Ok(partitions)
+    }
+}
