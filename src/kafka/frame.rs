@@ -62,8 +62,8 @@ impl RequestHeader {
         }
     }
 
-    /// Parses the header of a request of that schema, and returns the body after it.
-    pub(crate) fn parse(schema: &Schema, frame: &Bytes) -> Result<(Self, Bytes), HeaderError> {
+    /// Parses the header of a request of that schema, and says where the body begins.
+    pub(crate) fn parse(schema: &Schema, frame: &[u8]) -> Result<(Self, usize), HeaderError> {
         let short = || HeaderError::Short(frame.len());
         let (key, version) = Self::key_and_version(frame)?;
         let correlation_id = frame
@@ -81,21 +81,8 @@ impl RequestHeader {
                 (Some(client_id(id)), rest)
             }
         };
-        let rest = if version >= schema.flexible {
-            schema::tagged_fields(rest)?
-        } else {
-            rest
-        };
-        let body = frame.slice_ref(rest);
-        Ok((
-            Self {
-                key,
-                version,
-                correlation_id,
-                client_id,
-            },
-            body,
-        ))
+        let body = if version >= schema.flexible { schema::tagged_fields(rest)? } else { rest };
+        Ok((Self { key, version, correlation_id, client_id }, frame.len() - body.len()))
     }
 }
 
@@ -127,21 +114,17 @@ mod tests {
     use super::*;
     use crate::kafka::schema::{API_VERSIONS, METADATA};
 
-    fn frame(bytes: &[u8]) -> Bytes {
-        Bytes::copy_from_slice(bytes)
-    }
-
     #[test]
     fn a_flexible_header_has_an_old_client_id_and_tagged_fields() {
         // Metadata v12, correlation id 7, client id "ab", one unknown tagged field of 1 byte.
-        let bytes = frame(b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x01\x05\x01x\x2a");
-        let (header, body) = RequestHeader::parse(&METADATA, &bytes).unwrap();
+        let frame = b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x01\x05\x01x\x2a";
+        let (header, body) = RequestHeader::parse(&METADATA, frame).unwrap();
         assert_eq!(
             (header.key, header.version, header.correlation_id),
             (3, 12, 7)
         );
         assert_eq!(header.client_id.as_deref(), Some("ab"));
-        assert_eq!(&body[..], b"\x2a");
+        assert_eq!(&frame[body..], b"\x2a");
     }
 
     #[test]
@@ -149,19 +132,19 @@ mod tests {
         for length in [-1i16, -2, i16::MIN] {
             let mut bytes = b"\0\x03\0\x01\0\0\0\x07".to_vec();
             bytes.extend(length.to_be_bytes());
-            let (header, body) = RequestHeader::parse(&METADATA, &frame(&bytes)).unwrap();
+            let (header, body) = RequestHeader::parse(&METADATA, &bytes).unwrap();
             assert_eq!(header.client_id, None);
-            assert!(body.is_empty());
+            assert_eq!(body, bytes.len());
         }
     }
 
     #[test]
     fn a_header_that_is_cut_short_is_refused_at_every_length() {
         let whole = b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x00";
-        assert!(RequestHeader::parse(&METADATA, &frame(whole)).is_ok());
+        assert!(RequestHeader::parse(&METADATA, whole).is_ok());
         for length in 0..whole.len() {
             assert!(
-                RequestHeader::parse(&METADATA, &frame(&whole[..length])).is_err(),
+                RequestHeader::parse(&METADATA, &whole[..length]).is_err(),
                 "{length}"
             );
         }

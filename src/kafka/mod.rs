@@ -8,11 +8,16 @@
 //! the requests; only Produce overlaps Produce on a connection; what a client may be told is a
 //! code in a response, and everything else closes the connection.
 
+mod adapter;
 pub mod api;
 pub(crate) mod codec;
+mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod error;
 pub(crate) mod fetch_session;
 pub(crate) mod frame;
+mod in_flight;
 pub(crate) mod reply;
 pub(crate) mod schema;
+
+pub use adapter::{Adapter, ListenerAdapter};

@@ -1,0 +1,283 @@
+//! The request loop of one connection.
+//!
+//! It reads ahead, so that many Produce requests share one round of the disk, but only Produce
+//! overlaps Produce: any other request waits until everything before it is answered, and nothing
+//! later starts before it is. Replies leave in the order of requests, whatever is ready first.
+//! What is read ahead is bounded: by the number of requests in flight, and by
+//! [`READ_AHEAD_BYTES_MAX`] while a request that does not overlap is at work.
+//!
+//! A request that cannot be read ends the connection, after the answers to those before it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::adapter::Adapter;
+use super::api::api_versions;
+use super::codec;
+use super::dispatch::{self, Api, Connection, Context};
+use super::frame::{self, HeaderError, RequestHeader};
+use super::in_flight::{InFlight, guarded};
+use super::reply::{Body, Close, Reply};
+use super::schema;
+use crate::model::limits::NON_PRODUCE_FRAME_BYTES_MAX;
+use crate::net::{Frame, Piece, ReadError, Socket};
+
+/// Requests that were started and not answered, at most.
+const IN_FLIGHT_MAX: usize = 256;
+
+/// Pieces of answers that are gathered before they are written, about.
+const OUTBOX_PIECES_MAX: usize = 256;
+
+/// Bytes of the next frame that are received while a request that does not overlap is at work.
+const READ_AHEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// How long answers may take that nobody may wait for any more: the peer has finished, or its
+/// last request cannot be read.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    /// The peer has finished, or the broker stops.
+    #[error("finished")]
+    Finished,
+    /// The socket, or a frame.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An answer could not be written.
+    #[error("write: {0}")]
+    Write(std::io::Error),
+    /// A request header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// An API that there is not, or not in this version.
+    #[error("api key {key} version {version} is not served")]
+    NotServed {
+        /// Key.
+        key: i16,
+        /// Version.
+        version: i16,
+    },
+    /// A body that does not fit its schema.
+    #[error("{api} v{version}: {refusal}")]
+    Refused {
+        /// API.
+        api: &'static str,
+        /// Version.
+        version: i16,
+        /// Reason.
+        refusal: schema::Refusal,
+    },
+    /// A handler closed it.
+    #[error(transparent)]
+    Closed(#[from] Close),
+}
+
+/// Serves the connection until it ends.
+pub(super) async fn serve(adapter: &Adapter, connection: Arc<Connection>, socket: Socket) {
+    let session = Session {
+        adapter,
+        connection: Arc::clone(&connection),
+        socket,
+        in_flight: FuturesOrdered::new(),
+        overlapping: true,
+        held: None,
+        outbox: Vec::new(),
+        end: None,
+    };
+    let Err(end) = session.run().await;
+    tracing::debug!(connection = connection.id, peer = %connection.peer, %end, "closed");
+}
+
+/// A request whose header was parsed and whose body was walked.
+struct Request {
+    api: &'static Api,
+    header: RequestHeader,
+    frame: Frame,
+    content: Content,
+}
+
+enum Content {
+    /// A body, where it begins, and what decoding it is going to cost.
+    Body { start: usize, cost: usize },
+    /// A version of ApiVersions that is not served.
+    UnsupportedVersion,
+}
+
+struct Session<'a> {
+    adapter: &'a Adapter,
+    connection: Arc<Connection>,
+    socket: Socket,
+    in_flight: FuturesOrdered<InFlight>,
+    /// Whether everything in flight may overlap.
+    overlapping: bool,
+    /// A request that waits for those before it.
+    held: Option<Request>,
+    outbox: Vec<Piece>,
+    /// Set when nothing more is read: why, and until when answers may take.
+    end: Option<(End, Instant)>,
+}
+
+impl Session<'_> {
+    async fn run(mut self) -> Result<std::convert::Infallible, End> {
+        let mut was_reading = true;
+        loop {
+            self.start_all().await;
+            self.collect();
+            if !self.outbox.is_empty() {
+                let outbox = std::mem::take(&mut self.outbox);
+                self.socket.write(outbox).await.map_err(End::Write)?;
+                continue;
+            }
+            if self.in_flight.is_empty() && let Some((end, _)) = self.end.take() {
+                return Err(end);
+            }
+            let reading = self.may_read();
+            if reading && !was_reading {
+                self.socket.resume();
+            }
+            was_reading = reading;
+            let idle = self.in_flight.is_empty();
+            let grace = self.end.as_ref().map(|(_, until)| *until);
+            tokio::select! {
+                biased;
+                Some(pieces) = self.in_flight.next(), if !idle => self.answered(pieces),
+                frame = self.socket.next(idle, frame_bytes_max), if reading => self.receive(frame),
+                () = sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
+                    return Err(self.end.take().map_or(End::Finished, |(end, _)| end));
+                }
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.end.is_none()
+            && self.held.is_none()
+            && self.in_flight.len() < IN_FLIGHT_MAX
+            && (self.overlapping || self.socket.half_read() < READ_AHEAD_BYTES_MAX)
+    }
+
+    fn receive(&mut self, frame: Result<Option<Frame>, ReadError>) {
+        let request = match frame {
+            Ok(Some(frame)) => parse(frame),
+            Ok(None) => Err(End::Finished),
+            Err(error) => Err(End::Read(error)),
+        };
+        match request {
+            Ok(request) => self.held = Some(request),
+            Err(end) => self.finish(end),
+        }
+    }
+
+    /// Nothing more is read; what was started is answered.
+    fn finish(&mut self, end: End) {
+        self.held = None;
+        self.end.get_or_insert_with(|| (end, Instant::now() + GRACE));
+    }
+
+    /// Starts what has arrived, as far as it may start.
+    async fn start_all(&mut self) {
+        loop {
+            if self.held.is_none()
+                && self.end.is_none()
+                && let Some(frame) = self.socket.arrived()
+            {
+                self.receive(Ok(Some(frame)));
+            }
+            let Some(request) = self.held.take_if(|request| {
+                let after = self.in_flight.len();
+                after == 0 || (after < IN_FLIGHT_MAX && self.overlapping && request.api.overlaps)
+            }) else {
+                return;
+            };
+            if let Err(end) = self.start(request).await {
+                self.finish(end);
+            }
+            if self.outbox.len() >= OUTBOX_PIECES_MAX {
+                return;
+            }
+        }
+    }
+
+    async fn start(&mut self, request: Request) -> Result<(), End> {
+        let Request { api, header, mut frame, content } = request;
+        let reply = match content {
+            Content::UnsupportedVersion => {
+                Reply::Ready(Body::from(api_versions::unsupported_version()?))
+            }
+            Content::Body { start, cost } => {
+                frame.charge(cost).await;
+                let mut body = frame.into_bytes();
+                let body = body.split_off(start.min(body.len()));
+                let context = Context {
+                    broker: Arc::clone(&self.adapter.broker),
+                    connection: Arc::clone(&self.connection),
+                    version: header.version,
+                    client_id: header.client_id.clone(),
+                    fetch_sessions: Arc::clone(&self.adapter.fetch_sessions),
+                };
+                guarded(api, &header, || api.start(context, body))??
+            }
+        };
+        self.overlapping = api.overlaps;
+        self.in_flight.push_back(InFlight::new(api, header, reply));
+        self.collect();
+        Ok(())
+    }
+
+    /// Gathers the answers that are ready now and whose turn it is.
+    fn collect(&mut self) {
+        while !self.in_flight.is_empty() {
+            match self.in_flight.next().now_or_never().flatten() {
+                Some(pieces) => self.answered(pieces),
+                None => break,
+            }
+        }
+    }
+
+    /// Takes the answer whose turn it is. If there is none, the later ones must not go out in
+    /// its place.
+    fn answered(&mut self, pieces: Result<Vec<Piece>, Close>) {
+        match pieces {
+            Ok(pieces) => self.outbox.extend(pieces),
+            Err(close) => {
+                self.in_flight.clear();
+                self.finish(End::Closed(close));
+            }
+        }
+    }
+}
+
+/// How long a frame may be, from its first bytes.
+fn frame_bytes_max(prefix: &[u8]) -> usize {
+    match frame::peek_key(prefix).and_then(dispatch::api) {
+        Some(api) if api.overlaps => usize::MAX,
+        _ => NON_PRODUCE_FRAME_BYTES_MAX,
+    }
+}
+
+/// Parses the header and walks the body.
+fn parse(frame: Frame) -> Result<Request, End> {
+    let bytes = frame.as_ref();
+    let (key, version) = RequestHeader::key_and_version(bytes)?;
+    let not_served = End::NotServed { key, version };
+    let Some(api) = dispatch::api(key) else { return Err(not_served) };
+    if !api.serves(version) && key != frame::API_VERSIONS_KEY {
+        return Err(not_served);
+    }
+    let (header, start) = RequestHeader::parse(api.schema, bytes)?;
+    tracing::trace!(api = api.name, version, id = header.correlation_id, "request");
+    let content = if api.serves(version) {
+        let body = bytes.get(start..).unwrap_or_default();
+        let footprint = codec::footprint(api.schema, version, body);
+        let refused = |refusal| End::Refused { api: api.name, version, refusal };
+        Content::Body { start, cost: footprint.map_err(refused)?.bytes }
+    } else {
+        Content::UnsupportedVersion
+    };
+    Ok(Request { api, header, frame, content })
+}

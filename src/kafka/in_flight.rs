@@ -1,0 +1,91 @@
+//! A request that was started and not answered yet.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::dispatch::Api;
+use super::frame::{RequestHeader, response_head};
+use super::reply::{Body, Chunk, Close, PendingBody, Reply};
+use crate::net::Piece;
+
+/// Resolves to what has to be written: head and body, or nothing.
+pub(super) struct InFlight {
+    api: &'static Api,
+    header: RequestHeader,
+    answer: Answer,
+}
+
+enum Answer {
+    Nothing,
+    Ready(Body),
+    Pending(PendingBody),
+}
+
+impl InFlight {
+    pub(super) fn new(api: &'static Api, header: RequestHeader, reply: Reply) -> Self {
+        let answer = match reply {
+            Reply::None => Answer::Nothing,
+            Reply::Ready(body) => Answer::Ready(body),
+            Reply::Pending(body) => Answer::Pending(body),
+        };
+        Self { api, header, answer }
+    }
+
+    fn pieces(&self, body: Body) -> Result<Vec<Piece>, Close> {
+        let head = response_head(self.api.schema, &self.header, body.len())
+            .ok_or_else(|| Close("the response is longer than a frame may be".to_owned()))?;
+        let mut pieces = Vec::with_capacity(1 + body.chunks.len());
+        pieces.push(Piece::from(head));
+        pieces.extend(body.chunks.into_iter().map(|chunk| match chunk {
+            Chunk::Bytes(bytes) => Piece::from(bytes),
+            Chunk::Records(records) => Piece::from(records),
+        }));
+        Ok(pieces)
+    }
+}
+
+impl Future for InFlight {
+    type Output = Result<Vec<Piece>, Close>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let body = match &mut this.answer {
+            Answer::Nothing => return Poll::Ready(Ok(Vec::new())),
+            Answer::Ready(body) => Ok(std::mem::take(body)),
+            Answer::Pending(pending) => {
+                let poll = guarded(this.api, &this.header, || pending.as_mut().poll(cx));
+                match poll {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(body)) => body,
+                    Err(close) => Err(close),
+                }
+            }
+        };
+        Poll::Ready(body.and_then(|body| this.pieces(body)))
+    }
+}
+
+/// Runs a part of a handler; a panic closes the connection of its request and no other.
+pub(super) fn guarded<T>(
+    api: &Api,
+    header: &RequestHeader,
+    work: impl FnOnce() -> T,
+) -> Result<T, Close> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let (version, correlation_id) = (header.version, header.correlation_id);
+        let panic = panic_text(&*panic);
+        tracing::error!(api = api.name, version, correlation_id, panic, "a handler panicked");
+        Close(format!("{} v{version} panicked", api.name))
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text")
+}

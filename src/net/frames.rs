@@ -1,0 +1,358 @@
+//! The read half: frames, in memory that follows what has arrived.
+//!
+//! A connection that waits has no buffer. What comes is first read onto the stack; a frame that
+//! is larger than that gets a buffer that never holds more than twice what has arrived, and the
+//! length that its peer announced costs nothing. Reading can be cancelled at any await: all state
+//! is in the reader.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::budget::{Budget, Lease};
+use super::limits::Limits;
+
+/// Bytes of the length before a frame.
+const HEAD_BYTES: usize = 4;
+
+/// Bytes of a frame that say how long it may be.
+const PREFIX_BYTES: usize = 2;
+
+/// Bytes read onto the stack.
+const CHUNK_BYTES: usize = 8 * 1024;
+
+/// Most bytes of one read into a frame's buffer.
+const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why nothing more is read from a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The length of a frame is negative.
+    #[error("a frame of {0} bytes")]
+    Negative(i32),
+    /// The frame is longer than its kind may be.
+    #[error("a frame of {length} bytes where {max} are allowed")]
+    TooLong {
+        /// Announced.
+        length: usize,
+        /// Allowed.
+        max: usize,
+    },
+    /// A frame was not finished in time.
+    #[error("a frame of {length} bytes stopped after {received}")]
+    HalfSent {
+        /// Announced; 0 if not even the length is complete.
+        length: usize,
+        /// Arrived.
+        received: usize,
+    },
+    /// Nothing came for a long time.
+    #[error("idle")]
+    Idle,
+}
+
+/// A whole frame, without its length. Its bytes are counted in the budget until the last
+/// reference to them is dropped.
+#[derive(Debug)]
+pub struct Frame {
+    buffer: Vec<u8>,
+    lease: Lease,
+}
+
+impl Frame {
+    /// Counts `bytes` more, that working on the frame is going to take; waits for the budget.
+    pub async fn charge(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.lease.wait_for(bytes).await;
+            self.lease.take(bytes);
+        }
+    }
+
+    /// The bytes, to be shared.
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+/// Cuts what arrives into frames.
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    budget: Arc<Budget>,
+    frame_bytes_max: usize,
+    frame_timeout: Duration,
+    idle_timeout: Duration,
+    head: [u8; HEAD_BYTES],
+    head_len: usize,
+    body: Option<Partial>,
+    whole: VecDeque<Frame>,
+    deadline: Deadline,
+}
+
+/// A frame of which something is missing.
+#[derive(Debug)]
+struct Partial {
+    length: usize,
+    frame: Frame,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// Nothing is half-read.
+    Idle { since: Instant },
+    /// A frame is.
+    Frame { since: Instant },
+}
+
+impl FrameReader {
+    pub(super) fn new(budget: Arc<Budget>, limits: &Limits) -> Self {
+        Self {
+            budget,
+            frame_bytes_max: limits.frame_bytes_max,
+            frame_timeout: limits.frame_timeout,
+            idle_timeout: limits.idle_timeout,
+            head: [0; HEAD_BYTES],
+            head_len: 0,
+            body: None,
+            whole: VecDeque::new(),
+            deadline: Deadline::Idle { since: Instant::now() },
+        }
+    }
+
+    /// A frame that has arrived already.
+    pub(super) fn arrived(&mut self) -> Option<Frame> {
+        let frame = self.whole.pop_front();
+        if self.whole.is_empty() {
+            self.whole = VecDeque::new();
+        }
+        frame
+    }
+
+    /// Bytes of the frame that is half-read.
+    pub(super) fn half_read(&self) -> usize {
+        self.body.as_ref().map_or(self.head_len, |partial| partial.frame.buffer.len())
+    }
+
+    /// Starts the time of the peer anew, after a while in which nothing was read for reasons of
+    /// our own.
+    pub(super) fn resume(&mut self) {
+        let since = Instant::now();
+        self.deadline = match self.deadline {
+            Deadline::Idle { .. } => Deadline::Idle { since },
+            Deadline::Frame { .. } => Deadline::Frame { since },
+        };
+    }
+
+    /// The next frame; `None` when the peer has finished. `limit` says from its first bytes how
+    /// long a frame may be. Fails as [`ReadError::Idle`] only if `may_idle`.
+    pub(super) async fn next(
+        &mut self,
+        stream: &TcpStream,
+        may_idle: bool,
+        limit: impl Fn(&[u8]) -> usize,
+    ) -> Result<Option<Frame>, ReadError> {
+        loop {
+            if let Some(frame) = self.arrived() {
+                return Ok(Some(frame));
+            }
+            self.wait_for_budget(may_idle).await?;
+            match self.read(stream, &limit) {
+                Ok(0) => return self.finished(),
+                Ok(_) => tokio::task::consume_budget().await,
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.expires(may_idle) {
+                        Some(at) => timeout_at(at, stream.readable())
+                            .await
+                            .map_err(|_| self.expired())??,
+                        None => stream.readable().await?,
+                    }
+                }
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until the budget allows to read; the time of the peer runs on.
+    async fn wait_for_budget(&mut self, may_idle: bool) -> Result<(), ReadError> {
+        if self.budget.has_some() {
+            return Ok(());
+        }
+        let expires = self.expires(may_idle);
+        let wait = async {
+            match &mut self.body {
+                Some(partial) => partial.frame.lease.wait_for(1).await,
+                None => self.budget.wait_for_some().await,
+            }
+        };
+        match expires {
+            Some(at) => timeout_at(at, wait).await.map_err(|_| self.expired()),
+            None => {
+                wait.await;
+                Ok(())
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        stream: &TcpStream,
+        limit: &impl Fn(&[u8]) -> usize,
+    ) -> Result<usize, ReadError> {
+        let Some(partial) = self.body.as_mut().filter(|partial| partial.is_large()) else {
+            let mut chunk = [0; CHUNK_BYTES];
+            let read = stream.try_read(&mut chunk)?;
+            self.feed(chunk.get(..read).unwrap_or_default(), limit)?;
+            return Ok(read);
+        };
+        let room = partial.room();
+        let read = stream.try_read_buf(&mut (&mut partial.frame.buffer).limit(room))?;
+        partial.frame.lease.take(read);
+        self.check(limit)?;
+        self.complete();
+        Ok(read)
+    }
+
+    /// Takes bytes in.
+    fn feed(&mut self, mut bytes: &[u8], limit: &impl Fn(&[u8]) -> usize) -> Result<(), ReadError> {
+        while !bytes.is_empty() {
+            if self.body.is_none() {
+                bytes = self.feed_head(bytes)?;
+            }
+            let Some(partial) = &mut self.body else { continue };
+            let part = bytes.len().min(partial.missing());
+            let (part, rest) = bytes.split_at_checked(part).unwrap_or((bytes, &[]));
+            partial.take(part);
+            bytes = rest;
+            self.check(limit)?;
+            self.complete();
+        }
+        if !matches!(self.deadline, Deadline::Frame { .. }) || self.half_read() == 0 {
+            self.mark();
+        }
+        Ok(())
+    }
+
+    fn feed_head<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], ReadError> {
+        for slot in self.head.iter_mut().skip(self.head_len) {
+            let Some((&byte, rest)) = bytes.split_first() else { return Ok(bytes) };
+            *slot = byte;
+            self.head_len += 1;
+            bytes = rest;
+        }
+        let length = i32::from_be_bytes(self.head);
+        let length = usize::try_from(length).map_err(|_| ReadError::Negative(length))?;
+        if length > self.frame_bytes_max {
+            return Err(ReadError::TooLong { length, max: self.frame_bytes_max });
+        }
+        self.head_len = 0;
+        let frame = Frame { buffer: Vec::new(), lease: self.budget.lease() };
+        self.body = Some(Partial { length, frame });
+        if length == 0 {
+            self.complete();
+        }
+        Ok(bytes)
+    }
+
+    /// Refuses a frame that is longer than its kind may be as soon as its kind is known.
+    fn check(&self, limit: &impl Fn(&[u8]) -> usize) -> Result<(), ReadError> {
+        let Some(Partial { length, frame }) = &self.body else { return Ok(()) };
+        match frame.buffer.first_chunk::<PREFIX_BYTES>().map(|prefix| limit(prefix)) {
+            Some(max) if *length > max => Err(ReadError::TooLong { length: *length, max }),
+            _ => Ok(()),
+        }
+    }
+
+    fn complete(&mut self) {
+        if let Some(partial) = self.body.take_if(|partial| partial.missing() == 0) {
+            self.whole.push_back(partial.frame);
+            self.mark();
+        }
+    }
+
+    /// Starts the deadline that belongs to the state.
+    fn mark(&mut self) {
+        let since = Instant::now();
+        self.deadline = match (&self.body, self.head_len) {
+            (None, 0) => Deadline::Idle { since },
+            _ => Deadline::Frame { since },
+        };
+    }
+
+    fn expires(&self, may_idle: bool) -> Option<Instant> {
+        match self.deadline {
+            Deadline::Idle { since } if may_idle => since.checked_add(self.idle_timeout),
+            Deadline::Idle { .. } => None,
+            Deadline::Frame { since } => {
+                let grace = self.half_read() as u64 / Limits::FRAME_BYTES_PER_SECOND_MIN;
+                since.checked_add(self.frame_timeout + Duration::from_secs(grace))
+            }
+        }
+    }
+
+    fn expired(&self) -> ReadError {
+        match self.deadline {
+            Deadline::Idle { .. } => ReadError::Idle,
+            Deadline::Frame { .. } => self.half_sent(),
+        }
+    }
+
+    fn half_sent(&self) -> ReadError {
+        let length = self.body.as_ref().map_or(0, |partial| partial.length);
+        ReadError::HalfSent { length, received: self.half_read() }
+    }
+
+    fn finished(&self) -> Result<Option<Frame>, ReadError> {
+        match self.deadline {
+            Deadline::Idle { .. } => Ok(None),
+            Deadline::Frame { .. } => Err(self.half_sent()),
+        }
+    }
+}
+
+impl Partial {
+    fn missing(&self) -> usize {
+        self.length - self.frame.buffer.len()
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.frame.buffer.extend_from_slice(bytes);
+        self.frame.lease.take(bytes.len());
+    }
+
+    /// Whether it is worth a read into its own buffer.
+    fn is_large(&self) -> bool {
+        self.frame.buffer.len() >= CHUNK_BYTES && self.missing() > CHUNK_BYTES
+    }
+
+    /// Room for the next read of a large frame.
+    fn room(&mut self) -> usize {
+        self.reserve(CHUNK_BYTES);
+        let buffer = &self.frame.buffer;
+        (buffer.capacity() - buffer.len()).min(self.missing()).min(READ_BYTES_MAX)
+    }
+
+    /// Makes room for `more` bytes, and if the buffer has to grow, for as many again as there are.
+    fn reserve(&mut self, more: usize) {
+        let buffer = &mut self.frame.buffer;
+        let needed = buffer.len() + more;
+        if needed > buffer.capacity() {
+            let wanted = needed.max(2 * buffer.len()).min(self.length);
+            buffer.reserve_exact(wanted.saturating_sub(buffer.len()));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What leaves through a socket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::io::File;
+use crate::storage::RecordBytes;
+
+/// One piece of what is written, in order.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// Memory.
+    Memory(Bytes),
+    /// A region of a file, kept open until it has left.
+    Region {
+        /// The file.
+        file: Arc<dyn File>,
+        /// First byte.
+        position: u64,
+        /// Number of bytes.
+        len: usize,
+    },
+}
+
+impl Piece {
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Region { len, .. } => *len,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self::Memory(bytes)
+    }
+}
+
+impl From<RecordBytes> for Piece {
+    fn from(records: RecordBytes) -> Self {
+        match records {
+            RecordBytes::Memory(bytes) => Self::Memory(bytes),
+            RecordBytes::Region { file, position, len } => Self::Region { file, position, len },
+        }
+    }
+}
