@@ -11,6 +11,10 @@ pub mod cluster;
 pub mod configs;
 pub mod metadata;
 pub mod topics;
+pub mod fetch;
+pub mod offsets;
+pub mod partitions;
+pub mod produce;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -16,6 +16,10 @@ use super::api::describe_cluster::DescribeCluster;
 use super::api::describe_topic_partitions::DescribeTopicPartitions;
 use super::api::list_partition_reassignments::ListPartitionReassignments;
 use super::api::metadata::Metadata;
+use super::api::fetch::Fetch;
+use super::api::list_offsets::ListOffsets;
+use super::api::offset_for_leader_epoch::OffsetForLeaderEpoch;
+use super::api::produce::Produce;
 use super::codec;
 use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
@@ -34,6 +38,11 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<ListPartitionReassignments>(),
     Api::of::<DescribeCluster>(),
     Api::of::<DescribeTopicPartitions>(),
+    Api::of::<Produce>(),
+    Api::of::<Fetch>(),
+    Api::of::<ListOffsets>(),
+    Api::of::<ApiVersions>(),
+    Api::of::<OffsetForLeaderEpoch>(),
 ];
 
 /// The row of an API.

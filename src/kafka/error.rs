@@ -9,6 +9,11 @@ use crate::broker::metadata::{LookupError, PageError};
 use crate::broker::topics::{
     AssignmentError, CreateTopicError, DeleteTopicError, GrowTopicError,
 };
+use crate::batch::BatchError;
+use crate::broker::fetch::FetchError;
+use crate::broker::offsets::OffsetError;
+use crate::broker::partitions::PartitionError;
+use crate::broker::produce::ProduceError;
 use crate::catalog::CommitError;
 use crate::storage::{AppendError, ReadError};
 
@@ -132,7 +137,73 @@ impl KafkaCode for GrowTopicError {
             Self::Assignment(error) => error.kafka(),
             Self::TooManyRecords => ResponseError::UnknownServerError,
             Self::TimedOut => ResponseError::RequestTimedOut,
+impl KafkaCode for PartitionError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Unknown => ResponseError::UnknownTopicOrPartition,
+            Self::FencedLeaderEpoch { .. } => ResponseError::FencedLeaderEpoch,
+            Self::UnknownLeaderEpoch { .. } => ResponseError::UnknownLeaderEpoch,
+        }
+    }
+}
+
+impl KafkaCode for FetchError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Partition(error) => error.kafka(),
+            Self::UnknownReplica(_) => ResponseError::NotLeaderOrFollower,
+            Self::Read(error) => error.kafka(),
+        }
+    }
+}
+
+impl KafkaCode for OffsetError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Partition(error) => error.kafka(),
+            Self::Read(error) => error.kafka(),
             Self::Commit(error) => error.kafka(),
+        }
+    }
+}
+
+impl KafkaCode for ProduceError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Partition(error) => error.kafka(),
+            Self::InternalTopic(_) => ResponseError::InvalidTopicException,
+            Self::UnknownTransaction => ResponseError::InvalidProducerIdMapping,
+            Self::Batch { error, .. } => error.kafka(),
+            Self::Append(error) => error.kafka(),
+            Self::TimedOut => ResponseError::RequestTimedOut,
+        }
+    }
+}
+
+impl KafkaCode for BatchError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::NoBatch
+            | Self::OldMagic(_)
+            | Self::MoreThanOneBatch
+            | Self::BaseOffset(_)
+            | Self::OffsetRange(_)
+            | Self::RecordCount(_)
+            | Self::CountMismatch { .. }
+            | Self::ControlBatch
+            | Self::Sequence { .. }
+            | Self::Format(_) => ResponseError::InvalidRecord,
+            Self::Unframed { .. } | Self::Checksum { .. } => ResponseError::CorruptMessage,
+            Self::TooLarge { .. } | Self::DecompressedTooLarge(_) => {
+                ResponseError::MessageTooLarge
+            }
+            Self::Codec(_) | Self::Undecodable(_) | Self::Compress(_) => {
+                ResponseError::UnknownServerError
+            }
+            Self::Records(rejections) if rejections.is_timestamp() => {
+                ResponseError::InvalidTimestamp
+            }
+            Self::Records(_) => ResponseError::InvalidRecord,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use kafka_protocol::protocol::Encodable;
 
 use super::codec;
@@ -82,5 +83,16 @@ impl Reply {
         body: impl Future<Output = Result<Body, Close>> + Send + 'static,
     ) -> Result<Self, Close> {
         Ok(Self::Pending(Box::pin(body)))
+    }
+
+    /// Starts the future: an answer that is there without waiting is [`Self::Ready`].
+    pub(crate) fn begin(
+        body: impl Future<Output = Result<Body, Close>> + Send + 'static,
+    ) -> Result<Self, Close> {
+        let mut body: PendingBody = Box::pin(body);
+        match body.as_mut().now_or_never() {
+            Some(body) => Ok(Self::Ready(body?)),
+            None => Ok(Self::Pending(body)),
+        }
     }
 }

@@ -10,3 +10,7 @@ pub(crate) mod describe_topic_partitions;
 pub(crate) mod list_partition_reassignments;
 pub(crate) mod metadata;
 mod nodes;
+pub(crate) mod fetch;
+pub(crate) mod list_offsets;
+pub(crate) mod offset_for_leader_epoch;
+pub(crate) mod produce;
