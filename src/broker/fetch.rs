@@ -11,9 +11,7 @@ use super::Broker;
 use super::offsets::epoch_end;
 use super::partitions::{PartitionError, check_leader_epoch};
 use crate::model::{LeaderEpoch, NodeId, Offset, TopicPartition};
-use crate::storage::{
-    AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes,
-};
+use crate::storage::{AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes};
 
 /// How much to read, and how long to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +119,10 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(broker: &Broker, from: &'a [FetchFrom], options: FetchOptions) -> Self {
         let log = |from: &FetchFrom| broker.store.partition(&from.partition);
-        Self { sources: from.iter().map(|from| (from, log(from))).collect(), options }
+        Self {
+            sources: from.iter().map(|from| (from, log(from))).collect(),
+            options,
+        }
     }
 
     fn read(&self) -> Vec<FetchResult> {
@@ -165,7 +166,9 @@ impl<'a> Reader<'a> {
 
     fn is_enough(&self, results: &[FetchResult]) -> bool {
         let ends_the_wait = |result: &FetchResult| {
-            result.as_ref().map_or(true, |fetched| fetched.diverging.is_some())
+            result
+                .as_ref()
+                .map_or(true, |fetched| fetched.diverging.is_some())
         };
         self.options.max_wait.is_zero()
             || results.is_empty()
@@ -175,7 +178,11 @@ impl<'a> Reader<'a> {
 }
 
 fn found(results: &[FetchResult]) -> usize {
-    results.iter().flatten().map(|fetched| fetched.records.len()).sum()
+    results
+        .iter()
+        .flatten()
+        .map(|fetched| fetched.records.len())
+        .sum()
 }
 
 /// Whether a reader whose last record is the one before `offset`, of `epoch`, has something that
@@ -191,8 +198,14 @@ fn divergence(
         Some(end) if offset >= offsets.log_start => end,
         // Nothing is known of that epoch, or of that offset.
         _ => {
-            let Offsets { log_start, log_end, .. } = offsets;
-            return Err(ReadError::OutOfRange { offset, log_start, log_end });
+            let Offsets {
+                log_start, log_end, ..
+            } = offsets;
+            return Err(ReadError::OutOfRange {
+                offset,
+                log_start,
+                log_end,
+            });
         }
     };
     if end_epoch >= epoch && end >= offset {

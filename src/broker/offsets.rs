@@ -92,7 +92,11 @@ fn look_up(
 ) -> Result<Option<FoundOffset>, ReadError> {
     let offsets = log.offsets()?;
     let end = |offset: Offset, leader_epoch: Option<LeaderEpoch>| {
-        Some(FoundOffset { offset, timestamp: None, leader_epoch })
+        Some(FoundOffset {
+            offset,
+            timestamp: None,
+            leader_epoch,
+        })
     };
     let record = |found: TimestampOffset| FoundOffset {
         offset: found.offset,
@@ -103,7 +107,8 @@ fn look_up(
         OffsetQuery::Earliest | OffsetQuery::EarliestLocal => {
             let epoch = log.epoch_at(offsets.log_start)?;
             // Where no record is left, the epoch is that of the next one.
-            let epoch = epoch.or((offsets.log_start == offsets.log_end).then(|| log.leader_epoch()));
+            let epoch =
+                epoch.or((offsets.log_start == offsets.log_end).then(|| log.leader_epoch()));
             Ok(end(offsets.log_start, epoch))
         }
         OffsetQuery::Latest => {

@@ -51,9 +51,7 @@ pub(super) fn check_leader_epoch(
 ) -> Result<(), PartitionError> {
     let current = partition.leader_epoch();
     match epoch {
-        Some(asked) if asked < current => {
-            Err(PartitionError::FencedLeaderEpoch { asked, current })
-        }
+        Some(asked) if asked < current => Err(PartitionError::FencedLeaderEpoch { asked, current }),
         Some(asked) if asked > current => {
             Err(PartitionError::UnknownLeaderEpoch { asked, current })
         }

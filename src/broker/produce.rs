@@ -9,9 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Broker;
 use super::configs::{Compression, TopicSettings};
 use super::partitions::PartitionError;
-use crate::batch::{
-    self, BatchError, BatchHeader, Codec, CompressionTarget, Level, Origin, Rules,
-};
+use crate::batch::{self, BatchError, BatchHeader, Codec, CompressionTarget, Level, Origin, Rules};
 use crate::catalog::Topic;
 use crate::model::{PartitionId, TopicPartition};
 use crate::storage::{AppendError, Appended, Partition};
@@ -79,7 +77,10 @@ impl Broker {
         partition: PartitionId,
         batch: Bytes,
     ) -> Result<Appending, ProduceError> {
-        let id = TopicPartition { topic: topic.id, partition };
+        let id = TopicPartition {
+            topic: topic.id,
+            partition,
+        };
         let log = self.partition(&id, None)?;
         if topic.name.is_internal() {
             return Err(ProduceError::InternalTopic(topic.name.to_string()));
@@ -87,7 +88,10 @@ impl Broker {
         let settings = self.topic_settings(topic);
         let now = self.clock.wall();
         let valid = batch::validate(batch, &rules(&settings), now).map_err(|error| {
-            ProduceError::Batch { partition: format!("{}-{partition}", topic.name), error }
+            ProduceError::Batch {
+                partition: format!("{}-{partition}", topic.name),
+                error,
+            }
         })?;
         if valid.batch.header.is_transactional() {
             return Err(ProduceError::UnknownTransaction);
@@ -97,7 +101,10 @@ impl Broker {
         if !appended.duplicate {
             appended.log_append_time = valid.log_append_time;
         }
-        Ok(Appending { appended, partition: log })
+        Ok(Appending {
+            appended,
+            partition: log,
+        })
     }
 
     /// Appends a batch and waits until it is committed.
@@ -109,14 +116,16 @@ impl Broker {
         timeout: Duration,
     ) -> Result<Appended, ProduceError> {
         let deadline = Instant::now() + timeout;
-        self.append(topic, partition, batch)?.committed_by(deadline).await
+        self.append(topic, partition, batch)?
+            .committed_by(deadline)
+            .await
     }
 }
 
 /// What the settings of a topic mean for a batch. `min.insync.replicas` has no part in it: Kafka
 /// never asks for more replicas than the partition has, and here that is one.
 fn rules(settings: &TopicSettings) -> Rules {
-    let level = |level: i32| Level::Value(level);
+    let level = Level::Exactly;
     Rules {
         max_message_bytes: settings.max_message_bytes,
         log_append_time: settings.timestamp_type_log_append,

@@ -62,16 +62,20 @@ impl Handler for Fetch {
 
     fn start(context: Context, request: FetchRequest) -> Result<Reply, Close> {
         let session = match context.version {
-            SESSION_VERSION.. => {
-                SessionRequest { id: request.session_id, epoch: request.session_epoch }
-            }
+            SESSION_VERSION.. => SessionRequest {
+                id: request.session_id,
+                epoch: request.session_epoch,
+            },
             _ => SessionRequest::LEGACY,
         };
         let uses_ids = context.version >= TOPIC_ID_VERSION;
         let wanted = wanted(&request.topics, uses_ids);
         let forgotten = forgotten(&request.forgotten_topics_data, uses_ids);
         let now = context.broker.clock.monotonic();
-        match context.fetch_sessions.begin(session, uses_ids, wanted, &forgotten, now) {
+        match context
+            .fetch_sessions
+            .begin(session, uses_ids, wanted, &forgotten, now)
+        {
             Ok(fetch) => Reply::begin(answer(context, request, fetch)),
             Err(error) => Ok(Reply::Ready(refuse(context.version, &error))),
         }
@@ -80,7 +84,10 @@ impl Handler for Fetch {
 
 /// An error of the whole request.
 fn refuse(version: i16, error: &impl KafkaCode) -> Body {
-    let envelope = Envelope { error_code: error.kafka().code(), ..Envelope::default() };
+    let envelope = Envelope {
+        error_code: error.kafka().code(),
+        ..Envelope::default()
+    };
     fetch_response::write(version, &envelope, [])
 }
 
@@ -113,18 +120,29 @@ async fn answer(
         Err(error) => return Ok(refuse(version, &error)),
     };
     let names_the_leader = answers.iter().any(|answer| answer.current_leader.is_some());
-    let endpoints = names_the_leader.then(|| endpoint(&context)).into_iter().collect();
+    let endpoints = names_the_leader
+        .then(|| endpoint(&context))
+        .into_iter()
+        .collect();
     let error_code = match isolation(&request) {
         Some(_) => 0,
         None => ResponseError::UnknownServerError.code(),
     };
-    let envelope = Envelope { error_code, session_id: selection.session_id, endpoints };
+    let envelope = Envelope {
+        error_code,
+        session_id: selection.session_id,
+        endpoints,
+    };
     let mut kept = selection.keep.into_iter().flatten();
     let keys = fetch.partitions.iter().map(|(key, _)| &key.topic);
     let chosen = keys.zip(answers).filter(|_| kept.next().unwrap_or(true));
     // What is not there comes last, as from Kafka.
     let (missing, there): (Vec<_>, Vec<_>) = chosen.partition(|(_, answer)| answer.missing());
-    Ok(fetch_response::write(version, &envelope, there.into_iter().chain(missing)))
+    Ok(fetch_response::write(
+        version,
+        &envelope,
+        there.into_iter().chain(missing),
+    ))
 }
 
 /// The partitions asked for, as a session keeps them.
@@ -202,7 +220,10 @@ fn resolve(image: &Image, wanted: &[(PartitionKey, Wanted)]) -> (Vec<FetchFrom>,
             return Place::Missing(ResponseError::UnknownTopicOrPartition);
         }
         from.push(FetchFrom {
-            partition: TopicPartition { topic, partition: key.partition },
+            partition: TopicPartition {
+                topic,
+                partition: key.partition,
+            },
             offset: wanted.offset,
             max_bytes: usize::try_from(wanted.max_bytes).unwrap_or(0),
             current_leader_epoch: wanted.current_leader_epoch,
@@ -242,7 +263,11 @@ fn options(
 ) -> Option<FetchOptions> {
     let ceiling = broker.config.get(keys::FETCH_MAX_BYTES);
     let max_bytes = usize::try_from(request.max_bytes.min(ceiling)).ok()?;
-    if fetch.partitions.iter().any(|(_, wanted)| wanted.max_bytes < 0) {
+    if fetch
+        .partitions
+        .iter()
+        .any(|(_, wanted)| wanted.max_bytes < 0)
+    {
         return None;
     }
     let replica = match version {
@@ -252,7 +277,9 @@ fn options(
     Some(FetchOptions {
         isolation: isolation(request)?,
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
-        min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
+        min_bytes: usize::try_from(request.min_bytes)
+            .unwrap_or(0)
+            .min(max_bytes),
         max_bytes,
         replica: (replica.0 >= 0).then_some(NodeId(replica.0)),
     })
@@ -270,33 +297,37 @@ fn merge(
 ) -> Vec<PartitionAnswer> {
     let lists_aborted = isolation == Some(Isolation::ReadCommitted);
     let mut read = read.into_iter();
-    let answers = fetch.partitions.iter().zip(places).map(|((key, wanted), place)| match place {
-        Place::Missing(error) => PartitionAnswer::missing_for(key.partition, error.code()),
-        Place::Read => match read.next() {
-            None => {
-                PartitionAnswer::failed(key.partition, ResponseError::UnknownServerError.code())
-            }
-            Some(Ok(fetched)) => PartitionAnswer {
-                partition: key.partition,
-                error_code: 0,
-                high_watermark: fetched.offsets.high_watermark.0,
-                last_stable: fetched.offsets.last_stable.0,
-                log_start: fetched.offsets.log_start.0,
-                aborted: lists_aborted.then_some(fetched.aborted),
-                records: fetched.records,
-                diverging: fetched.diverging,
-                current_leader: None,
-            },
-            Some(Err(error)) => {
-                let code = code(&error, wanted);
-                let leader = leader(version, broker, code, key);
-                PartitionAnswer {
-                    current_leader: leader,
-                    ..PartitionAnswer::failed(key.partition, code.code())
+    let answers = fetch
+        .partitions
+        .iter()
+        .zip(places)
+        .map(|((key, wanted), place)| match place {
+            Place::Missing(error) => PartitionAnswer::missing_for(key.partition, error.code()),
+            Place::Read => match read.next() {
+                None => {
+                    PartitionAnswer::failed(key.partition, ResponseError::UnknownServerError.code())
                 }
-            }
-        },
-    });
+                Some(Ok(fetched)) => PartitionAnswer {
+                    partition: key.partition,
+                    error_code: 0,
+                    high_watermark: fetched.offsets.high_watermark.0,
+                    last_stable: fetched.offsets.last_stable.0,
+                    log_start: fetched.offsets.log_start.0,
+                    aborted: lists_aborted.then_some(fetched.aborted),
+                    records: fetched.records,
+                    diverging: fetched.diverging,
+                    current_leader: None,
+                },
+                Some(Err(error)) => {
+                    let code = code(&error, wanted);
+                    let leader = leader(version, broker, code, key);
+                    PartitionAnswer {
+                        current_leader: leader,
+                        ..PartitionAnswer::failed(key.partition, code.code())
+                    }
+                }
+            },
+        });
     answers.collect()
 }
 
@@ -328,13 +359,19 @@ fn leader(
         TopicKey::Name(name) => image.topic_by_name(name),
         TopicKey::Id(id) => image.topic(*id),
     }?;
-    let partition = topic.partitions.get(usize::try_from(key.partition.0).ok()?)?;
+    let partition = topic
+        .partitions
+        .get(usize::try_from(key.partition.0).ok()?)?;
     Some((partition.leader, partition.leader_epoch))
 }
 
 fn endpoint(context: &Context) -> Endpoint {
     let (host, port) = context.connection.advertised.clone();
-    Endpoint { node: context.broker.node_id, host, port }
+    Endpoint {
+        node: context.broker.node_id,
+        host,
+        port,
+    }
 }
 
 fn answered(answer: &PartitionAnswer) -> Answered {
@@ -366,7 +403,10 @@ impl PartitionAnswer {
     /// Of a partition that is not there: an empty list of aborted transactions, as Kafka sends
     /// it for what it did not try to read.
     fn missing_for(partition: PartitionId, error_code: i16) -> Self {
-        Self { aborted: Some(Vec::new()), ..Self::failed(partition, error_code) }
+        Self {
+            aborted: Some(Vec::new()),
+            ..Self::failed(partition, error_code)
+        }
     }
 
     fn missing(&self) -> bool {

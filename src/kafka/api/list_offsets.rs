@@ -78,7 +78,10 @@ impl Handler for ListOffsets {
                 let answer = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
                 topics.push(answer.with_partitions(partitions));
             }
-            Body::encode(&context, &ListOffsetsResponse::default().with_topics(topics))
+            Body::encode(
+                &context,
+                &ListOffsetsResponse::default().with_topics(topics),
+            )
         })
     }
 }
@@ -88,7 +91,9 @@ fn times_asked(topics: &[ListOffsetsTopic]) -> HashMap<(&str, i32), usize> {
     let mut asked = HashMap::new();
     for topic in topics {
         for partition in &topic.partitions {
-            *asked.entry((topic.name.as_str(), partition.partition_index)).or_default() += 1;
+            *asked
+                .entry((topic.name.as_str(), partition.partition_index))
+                .or_default() += 1;
         }
     }
     asked
@@ -132,7 +137,10 @@ async fn find(
     };
     let epoch = (partition.current_leader_epoch != NO_EPOCH)
         .then_some(LeaderEpoch(partition.current_leader_epoch));
-    let found = context.broker.find_offset(&id, query, isolation, epoch).await;
+    let found = context
+        .broker
+        .find_offset(&id, query, isolation, epoch)
+        .await;
     found.map_err(|error| error.kafka())
 }
 

@@ -69,7 +69,10 @@ fn find(
     partition: &OffsetForLeaderPartition,
 ) -> Result<Option<(LeaderEpoch, Offset)>, ResponseError> {
     let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let id = TopicPartition { topic: topic.id, partition: PartitionId(partition.partition) };
+    let id = TopicPartition {
+        topic: topic.id,
+        partition: PartitionId(partition.partition),
+    };
     let current = (partition.current_leader_epoch != NO_EPOCH)
         .then_some(LeaderEpoch(partition.current_leader_epoch));
     if partition.leader_epoch == NO_EPOCH {

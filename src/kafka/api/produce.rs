@@ -91,10 +91,14 @@ enum Refusal {
 }
 
 fn refusal(request: &ProduceRequest) -> Option<Refusal> {
-    let partitions = || request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    let transactional = |data: &PartitionProduceData| {
-        data.records.as_deref().is_some_and(is_transactional)
+    let partitions = || {
+        request
+            .topic_data
+            .iter()
+            .flat_map(|topic| &topic.partition_data)
     };
+    let transactional =
+        |data: &PartitionProduceData| data.records.as_deref().is_some_and(is_transactional);
     if request.transactional_id.is_none() && partitions().any(transactional) {
         let error = ResponseError::TransactionalIdAuthorizationFailed;
         return Some(Refusal::Request(error));
@@ -120,7 +124,9 @@ fn merged(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
         if place == merged.len() {
             merged.push(topic);
         }
-        let Some(topic) = merged.get_mut(place) else { continue };
+        let Some(topic) = merged.get_mut(place) else {
+            continue;
+        };
         for partition in partitions {
             let data = &mut topic.partition_data;
             let place = *places.entry((place, partition.index)).or_insert(data.len());
@@ -150,7 +156,11 @@ struct Failure {
 
 impl From<ResponseError> for Failure {
     fn from(code: ResponseError) -> Self {
-        Self { code, log_start: None, error: None }
+        Self {
+            code,
+            log_start: None,
+            error: None,
+        }
     }
 }
 
@@ -188,9 +198,15 @@ fn append(
     refusal: Option<Refusal>,
 ) -> Result<Appending, Failure> {
     let number = PartitionId(data.index);
-    let id = TopicPartition { topic: topic.id, partition: number };
+    let id = TopicPartition {
+        topic: topic.id,
+        partition: number,
+    };
     // The partition comes first, then what all of them have in common.
-    context.broker.partition(&id, None).map_err(|error| error.kafka())?;
+    context
+        .broker
+        .partition(&id, None)
+        .map_err(|error| error.kafka())?;
     let batch: Bytes = data.records.unwrap_or_default();
     if context.version < ZSTD_VERSION && is_zstd(&batch) {
         return Err(ResponseError::UnsupportedCompressionType.into());
@@ -203,9 +219,17 @@ fn append(
 }
 
 fn failure(context: &Context, id: &TopicPartition, error: ProduceError) -> Failure {
-    let log = tells_log_start(&error).then(|| context.broker.partition(id, None).ok()).flatten();
-    let log_start = log.and_then(|log| log.offsets().ok()).map(|offsets| offsets.log_start);
-    Failure { code: error.kafka(), log_start, error: Some(error) }
+    let log = tells_log_start(&error)
+        .then(|| context.broker.partition(id, None).ok())
+        .flatten();
+    let log_start = log
+        .and_then(|log| log.offsets().ok())
+        .map(|offsets| offsets.log_start);
+    Failure {
+        code: error.kafka(),
+        log_start,
+        error: Some(error),
+    }
 }
 
 /// Kafka tells where the log starts once it has looked at what is inside of a batch
@@ -256,7 +280,9 @@ fn without_answer(answers: &[TopicAnswer]) -> Result<Reply, Close> {
                     None => failure.code.to_string(),
                 };
                 let name = &topic.name;
-                return Err(Close(format!("produce with acks=0 to {name}-{index}: {reason}")));
+                return Err(Close(format!(
+                    "produce with acks=0 to {name}-{index}: {reason}"
+                )));
             }
         }
     }
@@ -270,7 +296,10 @@ async fn wait(context: &Context, answers: &mut [TopicAnswer], deadline: Instant)
         for (index, answer) in &mut topic.partitions {
             let Ok(appending) = answer else { continue };
             if let Err(error) = appending.committed_by(deadline).await {
-                let id = TopicPartition { topic: topic.id, partition: PartitionId(*index) };
+                let id = TopicPartition {
+                    topic: topic.id,
+                    partition: PartitionId(*index),
+                };
                 *answer = Err(failure(context, &id, error));
             }
         }
@@ -280,12 +309,15 @@ async fn wait(context: &Context, answers: &mut [TopicAnswer], deadline: Instant)
 fn response(context: &Context, answers: Vec<TopicAnswer>) -> ProduceResponse {
     let by_id = context.version >= TOPIC_ID_VERSION;
     let topics = answers.into_iter().map(|topic| {
-        let partitions = topic.partitions.into_iter().map(|(index, answer)| match answer {
-            Ok(appending) => success(index, &appending.appended),
-            Err(failure) => error(index, &failure),
-        });
-        let response = TopicProduceResponse::default()
-            .with_partition_responses(partitions.collect());
+        let partitions = topic
+            .partitions
+            .into_iter()
+            .map(|(index, answer)| match answer {
+                Ok(appending) => success(index, &appending.appended),
+                Err(failure) => error(index, &failure),
+            });
+        let response =
+            TopicProduceResponse::default().with_partition_responses(partitions.collect());
         match by_id {
             true => response.with_topic_id(topic.id.0),
             false => response.with_name(TopicName(StrBytes::from_string(topic.name))),
@@ -308,8 +340,10 @@ fn error(index: i32, failure: &Failure) -> PartitionProduceResponse {
         .with_error_code(failure.code.code())
         .with_base_offset(-1)
         .with_log_start_offset(failure.log_start.map_or(-1, |offset| offset.0));
-    let Some(ProduceError::Batch { partition, error: BatchError::Records(rejections) }) =
-        &failure.error
+    let Some(ProduceError::Batch {
+        partition,
+        error: BatchError::Records(rejections),
+    }) = &failure.error
     else {
         return response;
     };
