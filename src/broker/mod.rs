@@ -9,12 +9,12 @@
 
 pub mod cluster;
 pub mod configs;
-pub mod metadata;
-pub mod topics;
 pub mod fetch;
+pub mod metadata;
 pub mod offsets;
 pub mod partitions;
 pub mod produce;
+pub mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;

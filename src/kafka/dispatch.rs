@@ -14,10 +14,10 @@ use super::api::create_topics::CreateTopics;
 use super::api::delete_topics::DeleteTopics;
 use super::api::describe_cluster::DescribeCluster;
 use super::api::describe_topic_partitions::DescribeTopicPartitions;
-use super::api::list_partition_reassignments::ListPartitionReassignments;
-use super::api::metadata::Metadata;
 use super::api::fetch::Fetch;
 use super::api::list_offsets::ListOffsets;
+use super::api::list_partition_reassignments::ListPartitionReassignments;
+use super::api::metadata::Metadata;
 use super::api::offset_for_leader_epoch::OffsetForLeaderEpoch;
 use super::api::produce::Produce;
 use super::codec;
@@ -30,19 +30,18 @@ use crate::broker::Broker;
 /// and one schema in `schema/`.
 #[rustfmt::skip]
 pub(crate) static APIS: &[Api] = &[
+    Api::of::<Produce>(),
+    Api::of::<Fetch>(),
+    Api::of::<ListOffsets>(),
     Api::of::<Metadata>(),
     Api::of::<ApiVersions>(),
     Api::of::<CreateTopics>(),
     Api::of::<DeleteTopics>(),
+    Api::of::<OffsetForLeaderEpoch>(),
     Api::of::<CreatePartitions>(),
     Api::of::<ListPartitionReassignments>(),
     Api::of::<DescribeCluster>(),
     Api::of::<DescribeTopicPartitions>(),
-    Api::of::<Produce>(),
-    Api::of::<Fetch>(),
-    Api::of::<ListOffsets>(),
-    Api::of::<ApiVersions>(),
-    Api::of::<OffsetForLeaderEpoch>(),
 ];
 
 /// The row of an API.

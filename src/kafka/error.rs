@@ -137,6 +137,11 @@ impl KafkaCode for GrowTopicError {
             Self::Assignment(error) => error.kafka(),
             Self::TooManyRecords => ResponseError::UnknownServerError,
             Self::TimedOut => ResponseError::RequestTimedOut,
+            Self::Commit(error) => error.kafka(),
+        }
+    }
+}
+
 impl KafkaCode for PartitionError {
     fn kafka(&self) -> ResponseError {
         match self {
