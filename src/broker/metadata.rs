@@ -277,3 +277,160 @@ fn fill(
     }
     page
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::image;
+    use uuid::Uuid;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn cursor(topic: &str, partition: i32) -> TopicCursor {
+        TopicCursor {
+            topic: topic.to_owned(),
+            partition,
+        }
+    }
+
+    /// A page as text: `a:0..2 b! >c:0`, with `!` for a topic that is not there.
+    fn shown(
+        topics: &[(&str, usize)],
+        asked: &[&str],
+        at: Option<TopicCursor>,
+        limit: usize,
+    ) -> String {
+        let page = match page(&image(topics), &names(asked), at.as_ref(), limit) {
+            Ok(page) => page,
+            Err(error) => return error.to_string(),
+        };
+        let topics = page.topics.iter().map(|(lookup, range)| {
+            let name = lookup.name.as_deref().unwrap_or("?");
+            match &lookup.result {
+                Ok(_) => format!("{name}:{range:?}"),
+                Err(_) => format!("{name}!"),
+            }
+        });
+        let next = page
+            .next
+            .iter()
+            .map(|next| format!(">{}:{}", next.topic, next.partition));
+        topics.chain(next).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_topic_is_looked_up_once_in_the_order_of_the_request() {
+        let image = image(&[("a", 1), ("b", 1)]);
+        let by_name = TopicSelection::Names(names(&["b", "x y", "zz", "a", "b"]));
+        let found: Vec<_> = look_up(&image, &by_name)
+            .into_iter()
+            .map(|lookup| {
+                (
+                    lookup.name.unwrap(),
+                    lookup.result.map(|topic| topic.id).ok(),
+                )
+            })
+            .collect();
+        let id = |id| Some(TopicId(Uuid::from_u128(id)));
+        let expected = [("b", id(101)), ("x y", None), ("zz", None), ("a", id(100))];
+        assert_eq!(found, expected.map(|(name, id)| (name.to_owned(), id)));
+
+        let unknown = TopicId(Uuid::from_u128(9));
+        let by_id = TopicSelection::Ids(vec![id(101).unwrap(), unknown, unknown]);
+        let found = look_up(&image, &by_id);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].name.as_deref(), Some("b"));
+        assert_eq!(
+            found[1],
+            TopicLookup {
+                name: None,
+                id: Some(unknown),
+                result: Err(LookupError::UnknownId)
+            }
+        );
+        assert_eq!(look_up(&image, &TopicSelection::All).len(), 2);
+    }
+
+    #[test]
+    fn illegal_names_are_told_from_unknown_ones_and_never_created() {
+        let image = image(&[("a", 1)]);
+        let selection = TopicSelection::Names(names(&["", ".", "ok", "a"]));
+        let errors: Vec<_> = look_up(&image, &selection)
+            .into_iter()
+            .map(|lookup| lookup.result.err())
+            .collect();
+        use LookupError as E;
+        assert_eq!(
+            errors,
+            [
+                Some(E::InvalidName),
+                Some(E::InvalidName),
+                Some(E::UnknownName),
+                None
+            ]
+        );
+        assert_eq!(
+            missing_names(&image, &selection),
+            [TopicName::new("ok").unwrap()]
+        );
+        assert!(missing_names(&image, &TopicSelection::All).is_empty());
+    }
+
+    #[test]
+    fn internal_topics_are_known_by_name_alone() {
+        let image = image(&[]);
+        let lookup = |name| TopicLookup::by_name(&image, name).is_internal();
+        assert!(lookup("__consumer_offsets") && lookup("__share_group_state"));
+        assert!(!lookup("__cluster_metadata") && !lookup("a b"));
+    }
+
+    /// Each row was asked of Apache Kafka 4.1.2, with topics of the same shape.
+    #[test]
+    fn pages_end_and_go_on_as_in_kafka() {
+        let topics = [("c1", 4), ("c2", 2), ("c3", 2)];
+        let page = |asked: &[&str], at, limit| shown(&topics, asked, at, limit);
+        assert_eq!(
+            page(&["c2", "c1", "x", "b d"], None, 9),
+            "b d! c1:0..4 c2:0..2 x!"
+        );
+        assert_eq!(page(&["c2", "c1", "c1"], None, 5), "c1:0..4 c2:0..1 >c2:1");
+        assert_eq!(page(&["c2", "c1"], None, 4), "c1:0..4 >c2:0");
+        assert_eq!(page(&["c2", "c1"], None, 1), "c1:0..1 >c1:1");
+        assert_eq!(
+            page(&["c2", "c1"], Some(cursor("c1", 3)), 2),
+            "c1:3..4 c2:0..1 >c2:1"
+        );
+        assert_eq!(
+            page(&["c2", "c1", "c3"], Some(cursor("c2", 0)), 2),
+            "c2:0..2 >c3:0"
+        );
+        assert_eq!(
+            page(&["c2", "c1"], Some(cursor("c1", 9)), 2),
+            "c1:9..9 c2:0..2"
+        );
+        assert_eq!(page(&["x"], Some(cursor("x", 7)), 4), "x!");
+        assert_eq!(page(&[], Some(cursor("c1x", 7)), 2), "c2:0..2 >c3:0");
+        assert_eq!(page(&[], Some(cursor("c1", 1)), 3), "c1:1..4 >c2:0");
+        assert_eq!(page(&[], None, 100), "c1:0..4 c2:0..2 c3:0..2");
+    }
+
+    #[test]
+    fn cursors_that_make_no_sense_are_refused() {
+        let image = image(&[("a", 1), ("b", 1)]);
+        let page = |asked: &[&str], at| page(&image, &names(asked), Some(&at), 5).unwrap_err();
+        assert!(matches!(
+            page(&["b", "a"], cursor("ab", 1)),
+            PageError::ForeignCursor(_)
+        ));
+        assert!(matches!(
+            page(&["b"], cursor("zz", 1)),
+            PageError::ForeignCursor(_)
+        ));
+        assert!(matches!(
+            page(&["b"], cursor("b", -1)),
+            PageError::NegativeCursor(-1)
+        ));
+    }
+}

@@ -14,6 +14,8 @@ pub mod metadata;
 pub mod offsets;
 pub mod partitions;
 pub mod produce;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod topics;
 
 use std::path::PathBuf;

@@ -160,13 +160,20 @@ fn decide(references: &[TopicReference], image: &Image) -> (Vec<DeletedTopic>, V
     for reference in references {
         *times.entry(reference).or_default() += 1;
     }
-    let given: HashSet<TopicId> = references
-        .iter()
-        .filter_map(|reference| match reference {
-            TopicReference::Id(id) => Some(*id),
-            TopicReference::Name(_) | TopicReference::Both(..) | TopicReference::Neither => None,
-        })
-        .collect();
+    // A topic by name and by id has one answer, that of the name, and stays.
+    let mut ids = HashSet::new();
+    let mut named = HashSet::new();
+    for reference in references {
+        match reference {
+            TopicReference::Id(id) => {
+                ids.insert(*id);
+            }
+            TopicReference::Name(name) => {
+                named.extend(image.topic_by_name(name).map(|topic| topic.id));
+            }
+            TopicReference::Both(..) | TopicReference::Neither => {}
+        }
+    }
     let mut answers = Vec::new();
     let mut gone = Vec::new();
     for reference in references {
@@ -182,6 +189,7 @@ fn decide(references: &[TopicReference], image: &Image) -> (Vec<DeletedTopic>, V
             TopicReference::Neither => Err(DeleteTopicError::NeitherNameNorId),
             TopicReference::Name(_) if times > 1 => Err(DeleteTopicError::NamedTwice),
             TopicReference::Id(_) if times > 1 => Err(DeleteTopicError::IdTwice),
+            TopicReference::Id(id) if named.contains(id) => continue,
             TopicReference::Name(name) => image
                 .topic_by_name(name)
                 .ok_or(DeleteTopicError::UnknownName),
@@ -193,7 +201,7 @@ fn decide(references: &[TopicReference], image: &Image) -> (Vec<DeletedTopic>, V
                 let name = Some(topic.name.as_str().to_owned());
                 let id = Some(topic.id);
                 let by_name = matches!(reference, TopicReference::Name(_));
-                let result = if by_name && given.contains(&topic.id) {
+                let result = if by_name && ids.contains(&topic.id) {
                     Err(DeleteTopicError::NameOfGivenId)
                 } else {
                     gone.push(topic);
@@ -205,4 +213,79 @@ fn decide(references: &[TopicReference], image: &Image) -> (Vec<DeletedTopic>, V
         answers.push(answer);
     }
     (answers, gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::image;
+    use uuid::Uuid;
+
+    fn name(name: &str) -> TopicReference {
+        TopicReference::Name(name.to_owned())
+    }
+
+    fn id(id: u128) -> TopicReference {
+        TopicReference::Id(TopicId(Uuid::from_u128(id)))
+    }
+
+    fn decided(references: &[TopicReference]) -> (Vec<String>, Vec<String>) {
+        let (answers, gone) = decide(references, &image(&[("a", 1), ("b", 1)]));
+        let answers = answers.into_iter().map(|answer| match answer.result {
+            Ok(()) => "gone".to_owned(),
+            Err(error) => error.to_string(),
+        });
+        (
+            answers.collect(),
+            gone.iter().map(|topic| topic.name.to_string()).collect(),
+        )
+    }
+
+    #[test]
+    fn topics_go_by_name_and_by_id() {
+        assert_eq!(
+            decided(&[name("b"), id(100)]),
+            (
+                vec!["gone".into(), "gone".into()],
+                vec!["b".into(), "a".into()]
+            )
+        );
+    }
+
+    #[test]
+    fn references_are_refused_as_kafka_refuses_them() {
+        let both = TopicReference::Both("a".to_owned(), TopicId(Uuid::from_u128(100)));
+        let (answers, gone) = decided(&[
+            name("a"),
+            name("a"),
+            id(9),
+            id(9),
+            id(8),
+            both,
+            TopicReference::Neither,
+            name("nope"),
+        ]);
+        assert_eq!(
+            answers,
+            [
+                "Duplicate topic name.",
+                "Duplicate topic id.",
+                "This server does not host this topic ID.",
+                "You may not specify both topic name and topic id.",
+                "Neither topic name nor id were specified.",
+                "This server does not host this topic-partition.",
+            ]
+        );
+        assert!(gone.is_empty());
+    }
+
+    #[test]
+    fn a_topic_by_name_and_by_id_stays() {
+        let (answers, gone) = decided(&[name("a"), id(100)]);
+        assert_eq!(
+            answers,
+            ["The provided topic name maps to an ID that was already supplied."]
+        );
+        assert!(gone.is_empty());
+    }
 }
