@@ -179,8 +179,7 @@ settings! { Broker:
         .inert(inert::GROUPS);
     /// Partitions of `__consumer_offsets`.
     OFFSETS_TOPIC_NUM_PARTITIONS: i32 = with("offsets.topic.num.partitions", "50")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Replicas of `__consumer_offsets`.
     OFFSETS_TOPIC_REPLICATION_FACTOR: i16 = with("offsets.topic.replication.factor", "1")
         .check(Check::AtLeast(1))
@@ -188,8 +187,7 @@ settings! { Broker:
         .inert(inert::GROUPS);
     /// Segment size of `__consumer_offsets`.
     OFFSETS_TOPIC_SEGMENT_BYTES: i32 = with("offsets.topic.segment.bytes", "104857600")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// How long the share coordinator gathers writes.
     SHARE_COORDINATOR_APPEND_LINGER_MS: i32 = with("share.coordinator.append.linger.ms", "5")
         .check(Check::AtLeast(0))
@@ -208,12 +206,10 @@ settings! { Broker:
     /// In-sync replicas that `__share_group_state` needs.
     SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR: i16 = with("share.coordinator.state.topic.min.isr", "1")
         .check(Check::AtLeast(1))
-        .differs("2", "One node holds one replica.")
-        .inert(inert::SHARE);
+        .differs("2", "One node holds one replica.");
     /// Partitions of `__share_group_state`.
     SHARE_COORDINATOR_STATE_TOPIC_NUM_PARTITIONS: i32 = with("share.coordinator.state.topic.num.partitions", "50")
-        .check(Check::AtLeast(1))
-        .inert(inert::SHARE);
+        .check(Check::AtLeast(1));
     /// Replicas of `__share_group_state`.
     SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR: i16 = with("share.coordinator.state.topic.replication.factor", "1")
         .check(Check::AtLeast(1))
@@ -221,8 +217,7 @@ settings! { Broker:
         .inert(inert::SHARE);
     /// Segment size of `__share_group_state`.
     SHARE_COORDINATOR_STATE_TOPIC_SEGMENT_BYTES: i32 = with("share.coordinator.state.topic.segment.bytes", "104857600")
-        .check(Check::AtLeast(1))
-        .inert(inert::SHARE);
+        .check(Check::AtLeast(1));
     /// Threads of the share coordinator.
     SHARE_COORDINATOR_THREADS: i32 = with("share.coordinator.threads", "1")
         .check(Check::AtLeast(1))

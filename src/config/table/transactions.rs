@@ -35,12 +35,10 @@ settings! { Broker:
     /// In-sync replicas that `__transaction_state` needs.
     TRANSACTION_STATE_LOG_MIN_ISR: i32 = with("transaction.state.log.min.isr", "1")
         .check(Check::AtLeast(1))
-        .differs("2", "One node holds one replica.")
-        .inert(inert::TRANSACTIONS);
+        .differs("2", "One node holds one replica.");
     /// Partitions of `__transaction_state`.
     TRANSACTION_STATE_LOG_NUM_PARTITIONS: i32 = with("transaction.state.log.num.partitions", "50")
-        .check(Check::AtLeast(1))
-        .inert(inert::TRANSACTIONS);
+        .check(Check::AtLeast(1));
     /// Replicas of `__transaction_state`.
     TRANSACTION_STATE_LOG_REPLICATION_FACTOR: i16 = with("transaction.state.log.replication.factor", "1")
         .check(Check::AtLeast(1))
@@ -48,8 +46,7 @@ settings! { Broker:
         .inert(inert::TRANSACTIONS);
     /// Segment size of `__transaction_state`.
     TRANSACTION_STATE_LOG_SEGMENT_BYTES: i32 = with("transaction.state.log.segment.bytes", "104857600")
-        .check(Check::AtLeast(1))
-        .inert(inert::TRANSACTIONS);
+        .check(Check::AtLeast(1));
     /// Whether a transaction may be prepared and left open by its producer.
     TRANSACTION_TWO_PHASE_COMMIT_ENABLE: bool = with("transaction.two.phase.commit.enable", "false")
         .inert(inert::TRANSACTIONS);
