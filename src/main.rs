@@ -1,3 +1,7 @@
-//! The `klamm` binary.
+//! The `klamm` binary: see [`klamm::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    klamm::cli::main()
+}
