@@ -21,12 +21,12 @@ pub mod topics;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, CatalogOptions, CommitError};
+use crate::catalog::{Catalog, CatalogOptions, CommitError, Topic};
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{Config, keys};
 use crate::io::SharedIo;
-use crate::model::{NodeId, TopicPartition};
-use crate::storage::{Durability, OpenError, Partition, Store, StoreOptions};
+use crate::model::{NodeId, PartitionId, TopicPartition};
+use crate::storage::{Durability, OpenError, Partition, PartitionSpec, Store, StoreOptions};
 
 /// What a broker needs to open, beside its configuration.
 #[derive(Clone, Debug)]
@@ -77,4 +77,82 @@ pub struct Broker {
     pub clock: SharedClock,
     /// Settings as they were last resolved.
     pub settings: configs::SettingsCache,
+}
+
+impl Broker {
+    /// Opens the data directory and the catalog, and takes up every partition. May read much
+    /// after an unclean stop, and little otherwise.
+    pub fn open(options: BrokerOptions) -> Result<Arc<Self>, BrokerError> {
+        let config = options.config;
+        let node_id = NodeId(config.get(keys::NODE_ID));
+        let mut random = fastrand::Rng::with_seed(options.seed);
+        let (store, opened) = Store::open(StoreOptions {
+            io: options.io,
+            dir: options.dir,
+            clock: Arc::clone(&options.clock),
+            node_id,
+            cluster_id: None,
+            open_files_max: usize::try_from(config.get(keys::KLAMM_OPEN_FILES_MAX)).unwrap_or(1),
+            durability: options.durability,
+            producer_id_expiration_ms: i64::from(config.get(keys::PRODUCER_ID_EXPIRATION_MS)),
+            seed: random.u64(..),
+        })?;
+        let catalog = Catalog::open(
+            &store,
+            CatalogOptions {
+                node_id,
+                directory_id: opened.directory_id.0,
+                incarnation_id: uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes())
+                    .into_uuid(),
+                endpoints: options.endpoints,
+                snapshot_bytes: u64::try_from(
+                    config.get(keys::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS),
+                )
+                .unwrap_or(u64::MAX),
+                snapshot_interval_ms: config.get(keys::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS),
+                clock: Arc::clone(&options.clock),
+            },
+        )?;
+        let broker = Arc::new(Self {
+            node_id,
+            cluster_id: opened.cluster_id,
+            config,
+            catalog,
+            store,
+            clock: options.clock,
+            settings: configs::SettingsCache::default(),
+        });
+        for topic in broker.catalog.image().topics() {
+            broker.attach(&topic);
+        }
+        Ok(broker)
+    }
+
+    /// Attaches the partitions of a topic that are not attached yet.
+    fn attach(&self, topic: &Topic) {
+        let settings = self.topic_settings(topic);
+        for (number, state) in (0_i32..).zip(&topic.partitions) {
+            let id = TopicPartition { topic: topic.id, partition: PartitionId(number) };
+            if self.store.partition(&id).is_none() {
+                self.store.attach(PartitionSpec {
+                    topic_name: topic.name.clone(),
+                    id,
+                    leader_epoch: state.leader_epoch,
+                    config: Arc::clone(&settings.log),
+                });
+            }
+        }
+    }
+
+    /// The partition, if this broker has it.
+    pub fn partition(&self, id: TopicPartition) -> Option<Arc<Partition>> {
+        self.store.partition(&id)
+    }
+
+    /// A clean stop: nothing is appended any more, everything is on disk, the marker is written.
+    pub fn close(&self) -> Result<(), BrokerError> {
+        self.catalog.snapshot()?;
+        self.store.close().map_err(|source| OpenError::Io { path: self.store.log_dir().0, source })?;
+        Ok(())
+    }
 }

@@ -1,0 +1,279 @@
+//! From settings to a running broker.
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Broker;
+use crate::broker::{self, BrokerError, BrokerOptions};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{self, Config, ConfigError, Listener, SecurityProtocol, keys};
+use crate::io::{MemoryIo, RealIo, SharedIo};
+use crate::kafka;
+use crate::net;
+use crate::storage::Durability;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A listener that everybody could reach, without authentication.
+    #[error(
+        "listener {0} can be reached from other machines and asks nobody who they are; \
+         start with --insecure (klamm.insecure=true) if that is meant"
+    )]
+    Exposed(String),
+    /// A listener that speaks what is not there yet.
+    #[error("listener {0}: only PLAINTEXT is supported")]
+    Protocol(String),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {listener}: {source}")]
+    Listen {
+        /// The listener.
+        listener: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Several data directories.
+    #[error("log.dirs names {0} directories; one is supported")]
+    DataDirs(usize),
+    /// The data.
+    #[error(transparent)]
+    Open(#[from] BrokerError),
+    /// The runtime went away while the data was opened.
+    #[error("the runtime is stopping")]
+    Stopping,
+}
+
+#[derive(Clone, Debug)]
+enum Settings {
+    Sources(Box<config::Builder>),
+    Exactly(Box<Config>),
+}
+
+/// Settings of a broker that is to be started.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    settings: Settings,
+    clock: Option<SharedClock>,
+    seed: Option<u64>,
+}
+
+impl Builder {
+    pub(super) fn library() -> Self {
+        let free_port = Config::builder().flag("library", "listeners", "PLAINTEXT://127.0.0.1:0");
+        Self { settings: Settings::Sources(Box::new(free_port)), clock: None, seed: None }
+    }
+
+    pub(super) fn exactly(config: Config) -> Self {
+        Self { settings: Settings::Exactly(Box::new(config)), clock: None, seed: None }
+    }
+
+    /// Changes the sources; a finished configuration stays as it is.
+    fn with(mut self, change: impl FnOnce(config::Builder) -> config::Builder) -> Self {
+        if let Settings::Sources(sources) = self.settings {
+            self.settings = Settings::Sources(Box::new(change(*sources)));
+        }
+        self
+    }
+
+    /// Keeps everything in memory.
+    #[must_use]
+    pub fn memory(self) -> Self {
+        self.with(|sources| sources.flag("memory", "klamm.durability", "memory"))
+    }
+
+    /// Keeps data in this directory.
+    #[must_use]
+    pub fn data_dir(self, dir: impl AsRef<Path>) -> Self {
+        let dir = dir.as_ref().to_string_lossy().into_owned();
+        self.with(|sources| sources.flag("data_dir", "log.dirs", &dir))
+    }
+
+    /// Listens here, `HOST:PORT`, rather than on a free loopback port.
+    #[must_use]
+    pub fn listen(self, address: &str) -> Self {
+        let listener = format!("PLAINTEXT://{address}");
+        self.with(|sources| sources.flag("listen", "listeners", &listener))
+    }
+
+    /// Sets any setting by its name.
+    #[must_use]
+    pub fn set(self, key: &str, value: &str) -> Self {
+        self.with(|sources| sources.set(key, value))
+    }
+
+    /// Reads the time from this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Makes ids and jitter repeatable.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the broker on the current tokio runtime.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        let config = match self.settings {
+            Settings::Sources(sources) => sources.build()?,
+            Settings::Exactly(config) => *config,
+        };
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let config = Arc::new(config);
+        let limits = limits(&config);
+        let mut bound = Vec::new();
+        for listener in config.listeners() {
+            check(listener, &config)?;
+            let endpoint = net::Endpoint { host: listener.host.clone(), port: listener.port };
+            let socket = net::Listener::bind(&endpoint, &limits)
+                .await
+                .map_err(|source| StartError::Listen { listener: listener.name.clone(), source })?;
+            bound.push((listener.clone(), socket));
+        }
+        let addresses: Vec<_> = bound
+            .iter()
+            .map(|(listener, socket)| (listener.name.clone(), socket.address()))
+            .collect();
+
+        let options = options(&config, self.clock, self.seed, &bound)?;
+        // Recovery after an unclean stop may read for seconds: not on a thread of the runtime.
+        let core = tokio::task::spawn_blocking(move || broker::Broker::open(options))
+            .await
+            .map_err(|_| StartError::Stopping)??;
+
+        let (stopping, stopped) = watch::channel(false);
+        let gate = net::Gate::shared(limits);
+        let adapter = kafka::Adapter::new(Arc::clone(&core));
+        let accepting = bound
+            .into_iter()
+            .map(|(listener, socket)| {
+                let advertised = advertised(&config, &listener.name, socket.address().port());
+                let protocol = adapter.listener(listener.name, advertised);
+                tokio::spawn(net::serve(socket, protocol, Arc::clone(&gate), stopped.clone()))
+            })
+            .collect();
+        Ok(Broker { core, addresses, stopping, accepting, closed: false })
+    }
+}
+
+/// Refuses what would expose the broker unasked, and what is not there.
+fn check(listener: &Listener, config: &Config) -> Result<(), StartError> {
+    if !matches!(listener.protocol, SecurityProtocol::Plaintext) {
+        return Err(StartError::Protocol(listener.name.clone()));
+    }
+    if !config.get(keys::KLAMM_INSECURE) && !is_loopback(&listener.host) {
+        return Err(StartError::Exposed(format!(
+            "{}://{}:{}",
+            listener.name, listener.host, listener.port
+        )));
+    }
+    Ok(())
+}
+
+/// Whether only this machine can reach the address; an empty host is every address.
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) if host.is_empty() => false,
+        Err(_) => (host, 0)
+            .to_socket_addrs()
+            .is_ok_and(|mut found| found.all(|address| address.ip().is_loopback())),
+    }
+}
+
+/// What clients of a listener are told to connect to; `None` is the address that they dialled.
+fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(String, u16)> {
+    let told = config.advertised_listeners().iter().find(|told| told.name == listener)?;
+    let everywhere = told
+        .host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_unspecified());
+    if told.host.is_empty() || everywhere {
+        return None;
+    }
+    Some((told.host.clone(), if told.port == 0 { bound_port } else { told.port }))
+}
+
+fn limits(config: &Config) -> net::Limits {
+    let count = |value: i32| usize::try_from(value).unwrap_or(0);
+    let ms = |value: i64| std::time::Duration::from_millis(u64::try_from(value).unwrap_or(u64::MAX));
+    net::Limits {
+        frame_bytes_max: count(config.get(keys::SOCKET_REQUEST_MAX_BYTES)),
+        request_bytes_max: usize::try_from(config.get(keys::KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX))
+            .unwrap_or(usize::MAX),
+        frame_timeout: ms(config.get(keys::KLAMM_FRAME_TIMEOUT_MS)),
+        idle_timeout: ms(config.get(keys::CONNECTIONS_MAX_IDLE_MS)),
+        connections_max: count(config.get(keys::MAX_CONNECTIONS)),
+        connections_per_ip_max: count(config.get(keys::MAX_CONNECTIONS_PER_IP)),
+        ..net::Limits::default()
+    }
+}
+
+fn options(
+    config: &Arc<Config>,
+    clock: Option<SharedClock>,
+    seed: Option<u64>,
+    bound: &[(Listener, net::Listener)],
+) -> Result<BrokerOptions, StartError> {
+    let durability = broker::configs::durability(config.get(keys::KLAMM_DURABILITY));
+    let mut dirs = config.data_dirs();
+    let (1, Some(dir)) = (dirs.len(), dirs.pop()) else {
+        return Err(StartError::DataDirs(config.data_dirs().len()));
+    };
+    let io: SharedIo = match durability {
+        Durability::Memory => MemoryIo::shared(),
+        Durability::Fsync | Durability::Os => RealIo::shared(),
+    };
+    let endpoints = bound
+        .iter()
+        .map(|(listener, socket)| {
+            let address = socket.address();
+            let (host, port) = advertised(config, &listener.name, address.port())
+                .unwrap_or_else(|| (address.ip().to_string(), address.port()));
+            (listener.name.clone(), host, port, listener.protocol.id())
+        })
+        .collect();
+    Ok(BrokerOptions {
+        config: Arc::clone(config),
+        io,
+        dir,
+        durability,
+        clock: clock.unwrap_or_else(SystemClock::shared),
+        seed: seed.unwrap_or_else(entropy),
+        endpoints,
+    })
+}
+
+/// A seed from the operating system.
+fn entropy() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| fastrand::u64(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_loopback() {
+        for here in ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for beyond in ["", "0.0.0.0", "::", "192.0.2.1", "[2001:db8::1]"] {
+            assert!(!is_loopback(beyond), "{beyond}");
+        }
+    }
+}
