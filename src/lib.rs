@@ -13,14 +13,19 @@
 pub mod batch;
 pub mod broker;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod io;
 pub mod kafka;
 pub mod model;
 pub mod net;
+pub mod server;
 pub mod storage;
 pub mod wire;
+
+pub use model::{Offset, Timestamp, TopicId};
+pub use server::{Broker, Builder, Consumer, NewRecord, Record};
 
 #[cfg(test)]
 mod tidy;

@@ -21,12 +21,12 @@ pub mod topics;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, CatalogOptions, CommitError, Topic};
+use crate::catalog::{Catalog, CatalogOptions, CommitError};
 use crate::clock::SharedClock;
 use crate::config::{Config, keys};
 use crate::io::SharedIo;
-use crate::model::{NodeId, PartitionId, TopicPartition};
-use crate::storage::{Durability, OpenError, Partition, PartitionSpec, Store, StoreOptions};
+use crate::model::NodeId;
+use crate::storage::{Durability, OpenError, Store, StoreOptions};
 
 /// What a broker needs to open, beside its configuration.
 #[derive(Clone, Debug)]
@@ -118,35 +118,13 @@ impl Broker {
             cluster_id: opened.cluster_id,
             config,
             catalog,
+            topics: topics::TopicWriter::new(random.u64(..)),
             store,
             clock: options.clock,
             settings: configs::SettingsCache::default(),
         });
-        for topic in broker.catalog.image().topics() {
-            broker.attach(&topic);
-        }
+        broker.attach_catalog();
         Ok(broker)
-    }
-
-    /// Attaches the partitions of a topic that are not attached yet.
-    fn attach(&self, topic: &Topic) {
-        let settings = self.topic_settings(topic);
-        for (number, state) in (0_i32..).zip(&topic.partitions) {
-            let id = TopicPartition { topic: topic.id, partition: PartitionId(number) };
-            if self.store.partition(&id).is_none() {
-                self.store.attach(PartitionSpec {
-                    topic_name: topic.name.clone(),
-                    id,
-                    leader_epoch: state.leader_epoch,
-                    config: Arc::clone(&settings.log),
-                });
-            }
-        }
-    }
-
-    /// The partition, if this broker has it.
-    pub fn partition(&self, id: TopicPartition) -> Option<Arc<Partition>> {
-        self.store.partition(&id)
     }
 
     /// A clean stop: nothing is appended any more, everything is on disk, the marker is written.

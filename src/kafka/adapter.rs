@@ -24,11 +24,11 @@ impl Adapter {
     }
 
     /// Its face on one listener: the listener's name, and what clients that came through it are
-    /// told to connect to.
+    /// told to connect to; `None` for the address that each of them dialled.
     pub fn listener(
         self: &Arc<Self>,
         name: impl Into<String>,
-        advertised: (String, u16),
+        advertised: Option<(String, u16)>,
     ) -> Arc<ListenerAdapter> {
         let adapter = Arc::clone(self);
         Arc::new(ListenerAdapter { adapter, name: name.into(), advertised })
@@ -40,16 +40,20 @@ impl Adapter {
 pub struct ListenerAdapter {
     adapter: Arc<Adapter>,
     name: String,
-    advertised: (String, u16),
+    advertised: Option<(String, u16)>,
 }
 
 impl Protocol for ListenerAdapter {
     async fn serve(self: Arc<Self>, socket: Socket) {
+        let advertised = self.advertised.clone().unwrap_or_else(|| {
+            let dialled = socket.local();
+            (dialled.ip().to_canonical().to_string(), dialled.port())
+        });
         let connection = Connection {
             id: socket.id(),
             peer: socket.peer(),
             listener: self.name.clone(),
-            advertised: self.advertised.clone(),
+            advertised,
         };
         connection::serve(&self.adapter, Arc::new(connection), socket).await;
     }

@@ -20,6 +20,7 @@ pub struct Socket {
     gate: Arc<Gate>,
     permit: Permit,
     peer: SocketAddr,
+    local: SocketAddr,
     stopping: watch::Receiver<bool>,
 }
 
@@ -37,8 +38,9 @@ impl Socket {
         if let Some(bytes) = gate.limits.send_buffer_bytes {
             options.set_send_buffer_size(bytes)?;
         }
+        let local = stream.local_addr()?;
         let reader = FrameReader::new(Arc::clone(&gate.budget), &gate.limits);
-        Ok(Self { stream, reader, gate, permit, peer, stopping })
+        Ok(Self { stream, reader, gate, permit, peer, local, stopping })
     }
 
     /// Number of the connection, unique within the broker.
@@ -49,6 +51,11 @@ impl Socket {
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// This end: the address that the peer dialled.
+    pub fn local(&self) -> SocketAddr {
+        self.local
     }
 
     /// A frame that is here already.

@@ -146,15 +146,19 @@ impl Builder {
             .map(|(listener, socket)| (listener.name.clone(), socket.address()))
             .collect();
 
-        let options = options(&config, self.clock, self.seed, &bound)?;
+        let mut random = fastrand::Rng::with_seed(self.seed.unwrap_or_else(entropy));
+        let seed = random.u64(..);
+        let options = options(&config, self.clock, random.u64(..), &bound)?;
         // Recovery after an unclean stop may read for seconds: not on a thread of the runtime.
         let core = tokio::task::spawn_blocking(move || broker::Broker::open(options))
             .await
             .map_err(|_| StartError::Stopping)??;
 
         let (stopping, stopped) = watch::channel(false);
-        let gate = net::Gate::shared(limits);
-        let adapter = kafka::Adapter::new(Arc::clone(&core));
+        let gate = net::Gate::new(limits);
+        let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
+        let slots = usize::try_from(slots).unwrap_or(0);
+        let adapter = kafka::Adapter::new(Arc::clone(&core), slots, seed);
         let accepting = bound
             .into_iter()
             .map(|(listener, socket)| {
@@ -226,7 +230,7 @@ fn limits(config: &Config) -> net::Limits {
 fn options(
     config: &Arc<Config>,
     clock: Option<SharedClock>,
-    seed: Option<u64>,
+    seed: u64,
     bound: &[(Listener, net::Listener)],
 ) -> Result<BrokerOptions, StartError> {
     let durability = broker::configs::durability(config.get(keys::KLAMM_DURABILITY));
@@ -253,7 +257,7 @@ fn options(
         dir,
         durability,
         clock: clock.unwrap_or_else(SystemClock::shared),
-        seed: seed.unwrap_or_else(entropy),
+        seed,
         endpoints,
     })
 }

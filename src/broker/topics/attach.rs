@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::broker::Broker;
-use crate::catalog::Topic;
+use crate::catalog::{ConfigResource, Topic};
 use crate::model::{PartitionId, TopicPartition};
 use crate::storage::PartitionSpec;
 
@@ -18,6 +18,15 @@ fn partitions(topic: &Topic, first: usize) -> impl Iterator<Item = TopicPartitio
 }
 
 impl Broker {
+    /// Attaches everything that the catalog names, when the broker opens.
+    pub(in crate::broker) fn attach_catalog(&self) {
+        let image = self.catalog.image();
+        for topic in image.topics() {
+            let overrides = image.configs(&ConfigResource::Topic(topic.name.clone()));
+            self.attach(&topic, 0, &overrides);
+        }
+    }
+
     /// Attaches the partitions of a topic from `first` on, with these overrides.
     pub(super) fn attach(&self, topic: &Topic, first: usize, overrides: &BTreeMap<String, String>) {
         let config = self.log_config(overrides);
