@@ -57,7 +57,8 @@ async fn accept_all<P: Protocol>(
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stopping| *stopping) => break,
+            // The guard that it gives must not live across an await.
+            () = async { drop(stop.wait_for(|stopping| *stopping).await) } => break,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
             accepted = accepting.as_mut() => {
                 match accepted {
