@@ -20,7 +20,10 @@ impl Adapter {
     /// (`max.incremental.fetch.session.cache.slots`); `seed` is for their ids.
     pub fn new(broker: Arc<Broker>, fetch_session_slots: usize, seed: u64) -> Arc<Self> {
         let fetch_sessions = Arc::new(FetchSessions::new(fetch_session_slots, seed));
-        Arc::new(Self { broker, fetch_sessions })
+        Arc::new(Self {
+            broker,
+            fetch_sessions,
+        })
     }
 
     /// Its face on one listener: the listener's name, and what clients that came through it are
@@ -31,7 +34,11 @@ impl Adapter {
         advertised: Option<(String, u16)>,
     ) -> Arc<ListenerAdapter> {
         let adapter = Arc::clone(self);
-        Arc::new(ListenerAdapter { adapter, name: name.into(), advertised })
+        Arc::new(ListenerAdapter {
+            adapter,
+            name: name.into(),
+            advertised,
+        })
     }
 }
 

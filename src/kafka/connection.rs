@@ -11,19 +11,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use futures_util::FutureExt;
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::adapter::Adapter;
 use super::api::api_versions;
-use super::codec;
-use super::dispatch::{self, Api, Connection, Context};
-use super::frame::{self, HeaderError, RequestHeader};
+use super::dispatch::{Connection, Context};
 use super::in_flight::{InFlight, guarded};
 use super::reply::{Body, Close, Reply};
-use super::schema;
-use crate::model::limits::NON_PRODUCE_FRAME_BYTES_MAX;
+use super::request::{self, BadRequest, Content, Examined, examine};
 use crate::net::{Frame, Piece, ReadError, Socket};
 
 /// Requests that were started and not answered, at most.
@@ -51,27 +48,9 @@ enum End {
     /// An answer could not be written.
     #[error("write: {0}")]
     Write(std::io::Error),
-    /// A request header.
+    /// A request that cannot be read.
     #[error(transparent)]
-    Header(#[from] HeaderError),
-    /// An API that there is not, or not in this version.
-    #[error("api key {key} version {version} is not served")]
-    NotServed {
-        /// Key.
-        key: i16,
-        /// Version.
-        version: i16,
-    },
-    /// A body that does not fit its schema.
-    #[error("{api} v{version}: {refusal}")]
-    Refused {
-        /// API.
-        api: &'static str,
-        /// Version.
-        version: i16,
-        /// Reason.
-        refusal: schema::Refusal,
-    },
+    Request(#[from] BadRequest),
     /// A handler closed it.
     #[error(transparent)]
     Closed(#[from] Close),
@@ -93,19 +72,10 @@ pub(super) async fn serve(adapter: &Adapter, connection: Arc<Connection>, socket
     tracing::debug!(connection = connection.id, peer = %connection.peer, %end, "closed");
 }
 
-/// A request whose header was parsed and whose body was walked.
+/// A request that was read and not started.
 struct Request {
-    api: &'static Api,
-    header: RequestHeader,
     frame: Frame,
-    content: Content,
-}
-
-enum Content {
-    /// A body, where it begins, and what decoding it is going to cost.
-    Body { start: usize, cost: usize },
-    /// A version of ApiVersions that is not served.
-    UnsupportedVersion,
+    examined: Examined,
 }
 
 struct Session<'a> {
@@ -133,7 +103,9 @@ impl Session<'_> {
                 self.socket.write(outbox).await.map_err(End::Write)?;
                 continue;
             }
-            if self.in_flight.is_empty() && let Some((end, _)) = self.end.take() {
+            if self.in_flight.is_empty()
+                && let Some((end, _)) = self.end.take()
+            {
                 return Err(end);
             }
             let reading = self.may_read();
@@ -146,7 +118,7 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 Some(pieces) = self.in_flight.next(), if !idle => self.answered(pieces),
-                frame = self.socket.next(idle, frame_bytes_max), if reading => self.receive(frame),
+                frame = self.socket.next(idle, request::frame_bytes_max), if reading => self.receive(frame),
                 () = sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
                     return Err(self.end.take().map_or(End::Finished, |(end, _)| end));
                 }
@@ -163,7 +135,9 @@ impl Session<'_> {
 
     fn receive(&mut self, frame: Result<Option<Frame>, ReadError>) {
         let request = match frame {
-            Ok(Some(frame)) => parse(frame),
+            Ok(Some(frame)) => examine(frame.as_ref())
+                .map(|examined| Request { frame, examined })
+                .map_err(End::Request),
             Ok(None) => Err(End::Finished),
             Err(error) => Err(End::Read(error)),
         };
@@ -176,7 +150,8 @@ impl Session<'_> {
     /// Nothing more is read; what was started is answered.
     fn finish(&mut self, end: End) {
         self.held = None;
-        self.end.get_or_insert_with(|| (end, Instant::now() + GRACE));
+        self.end
+            .get_or_insert_with(|| (end, Instant::now() + GRACE));
     }
 
     /// Starts what has arrived, as far as it may start.
@@ -190,7 +165,8 @@ impl Session<'_> {
             }
             let Some(request) = self.held.take_if(|request| {
                 let after = self.in_flight.len();
-                after == 0 || (after < IN_FLIGHT_MAX && self.overlapping && request.api.overlaps)
+                after == 0
+                    || (after < IN_FLIGHT_MAX && self.overlapping && request.examined.api.overlaps)
             }) else {
                 return;
             };
@@ -204,15 +180,24 @@ impl Session<'_> {
     }
 
     async fn start(&mut self, request: Request) -> Result<(), End> {
-        let Request { api, header, mut frame, content } = request;
+        let Request {
+            mut frame,
+            examined,
+        } = request;
+        let Examined {
+            api,
+            header,
+            content,
+        } = examined;
+        let (version, id) = (header.version, header.correlation_id);
+        tracing::trace!(api = api.name, version, id, "request");
         let reply = match content {
             Content::UnsupportedVersion => {
                 Reply::Ready(Body::from(api_versions::unsupported_version()?))
             }
-            Content::Body { start, cost } => {
-                frame.charge(cost).await;
-                let mut body = frame.into_bytes();
-                let body = body.split_off(start.min(body.len()));
+            Content::Body { start, footprint } => {
+                frame.charge(footprint.bytes).await;
+                let body = request::body(frame.into_bytes(), start);
                 let context = Context {
                     broker: Arc::clone(&self.adapter.broker),
                     connection: Arc::clone(&self.connection),
@@ -250,34 +235,4 @@ impl Session<'_> {
             }
         }
     }
-}
-
-/// How long a frame may be, from its first bytes.
-fn frame_bytes_max(prefix: &[u8]) -> usize {
-    match frame::peek_key(prefix).and_then(dispatch::api) {
-        Some(api) if api.overlaps => usize::MAX,
-        _ => NON_PRODUCE_FRAME_BYTES_MAX,
-    }
-}
-
-/// Parses the header and walks the body.
-fn parse(frame: Frame) -> Result<Request, End> {
-    let bytes = frame.as_ref();
-    let (key, version) = RequestHeader::key_and_version(bytes)?;
-    let not_served = End::NotServed { key, version };
-    let Some(api) = dispatch::api(key) else { return Err(not_served) };
-    if !api.serves(version) && key != frame::API_VERSIONS_KEY {
-        return Err(not_served);
-    }
-    let (header, start) = RequestHeader::parse(api.schema, bytes)?;
-    tracing::trace!(api = api.name, version, id = header.correlation_id, "request");
-    let content = if api.serves(version) {
-        let body = bytes.get(start..).unwrap_or_default();
-        let footprint = codec::footprint(api.schema, version, body);
-        let refused = |refusal| End::Refused { api: api.name, version, refusal };
-        Content::Body { start, cost: footprint.map_err(refused)?.bytes }
-    } else {
-        Content::UnsupportedVersion
-    };
-    Ok(Request { api, header, frame, content })
 }

@@ -119,6 +119,7 @@ pub(crate) struct Api {
     /// Whether requests of this API overlap on a connection.
     pub(crate) overlaps: bool,
     start: fn(Context, Bytes) -> Result<Reply, Close>,
+    decode: fn(&mut Bytes, i16) -> Result<(), Close>,
 }
 
 impl Api {
@@ -133,6 +134,7 @@ impl Api {
             schema: H::SCHEMA,
             overlaps: H::OVERLAPS,
             start: decode_and_start::<H>,
+            decode: |body, version| codec::decode::<H::Request>(body, version).map(drop),
         }
     }
 
@@ -144,6 +146,11 @@ impl Api {
     /// Decodes a body whose footprint was taken and charged, and starts the work.
     pub(crate) fn start(&self, context: Context, body: Bytes) -> Result<Reply, Close> {
         (self.start)(context, body)
+    }
+
+    /// Decodes a body and drops what it holds: for tests of the decode alone.
+    pub(crate) fn decode(&self, body: &mut Bytes, version: i16) -> Result<(), Close> {
+        (self.decode)(body, version)
     }
 }
 

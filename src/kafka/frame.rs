@@ -81,8 +81,20 @@ impl RequestHeader {
                 (Some(client_id(id)), rest)
             }
         };
-        let body = if version >= schema.flexible { schema::tagged_fields(rest)? } else { rest };
-        Ok((Self { key, version, correlation_id, client_id }, frame.len() - body.len()))
+        let body = if version >= schema.flexible {
+            schema::tagged_fields(rest)?
+        } else {
+            rest
+        };
+        Ok((
+            Self {
+                key,
+                version,
+                correlation_id,
+                client_id,
+            },
+            frame.len() - body.len(),
+        ))
     }
 }
 

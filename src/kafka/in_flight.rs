@@ -31,7 +31,11 @@ impl InFlight {
             Reply::Ready(body) => Answer::Ready(body),
             Reply::Pending(body) => Answer::Pending(body),
         };
-        Self { api, header, answer }
+        Self {
+            api,
+            header,
+            answer,
+        }
     }
 
     fn pieces(&self, body: Body) -> Result<Vec<Piece>, Close> {
@@ -77,7 +81,13 @@ pub(super) fn guarded<T>(
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let (version, correlation_id) = (header.version, header.correlation_id);
         let panic = panic_text(&*panic);
-        tracing::error!(api = api.name, version, correlation_id, panic, "a handler panicked");
+        tracing::error!(
+            api = api.name,
+            version,
+            correlation_id,
+            panic,
+            "a handler panicked"
+        );
         Close(format!("{} v{version} panicked", api.name))
     })
 }

@@ -17,8 +17,11 @@ pub(crate) mod error;
 pub(crate) mod fetch_response;
 pub(crate) mod fetch_session;
 pub(crate) mod frame;
+#[doc(hidden)]
+pub mod hostile;
 mod in_flight;
 pub(crate) mod reply;
+mod request;
 pub(crate) mod schema;
 
 pub use adapter::{Adapter, ListenerAdapter};

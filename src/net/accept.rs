@@ -40,7 +40,10 @@ pub async fn serve<P: Protocol>(
         }
     };
     if timeout(gate.limits.drain_timeout, drained).await.is_err() {
-        tracing::debug!(connections = gate.connections(), "connections did not finish in time");
+        tracing::debug!(
+            connections = gate.connections(),
+            "connections did not finish in time"
+        );
     }
 }
 
@@ -102,7 +105,10 @@ fn admit<P: Protocol>(
 /// accept may say (no descriptors, no memory) passes only with time.
 async fn pause(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    if !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
         tracing::warn!(%error, "cannot accept connections, trying again");
         sleep(ACCEPT_PAUSE).await;
     }

@@ -32,7 +32,11 @@ impl Budget {
 
     /// A lease of nothing, yet.
     pub(super) fn lease(self: &Arc<Self>) -> Lease {
-        Lease { budget: Arc::clone(self), bytes: 0, overdraft: None }
+        Lease {
+            budget: Arc::clone(self),
+            bytes: 0,
+            overdraft: None,
+        }
     }
 
     /// Whether anything may be taken.

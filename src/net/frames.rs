@@ -128,7 +128,9 @@ impl FrameReader {
             head_len: 0,
             body: None,
             whole: VecDeque::new(),
-            deadline: Deadline::Idle { since: Instant::now() },
+            deadline: Deadline::Idle {
+                since: Instant::now(),
+            },
         }
     }
 
@@ -143,7 +145,9 @@ impl FrameReader {
 
     /// Bytes of the frame that is half-read.
     pub(super) fn half_read(&self) -> usize {
-        self.body.as_ref().map_or(self.head_len, |partial| partial.frame.buffer.len())
+        self.body
+            .as_ref()
+            .map_or(self.head_len, |partial| partial.frame.buffer.len())
     }
 
     /// Starts the time of the peer anew, after a while in which nothing was read for reasons of
@@ -232,7 +236,9 @@ impl FrameReader {
             if self.body.is_none() {
                 bytes = self.feed_head(bytes)?;
             }
-            let Some(partial) = &mut self.body else { continue };
+            let Some(partial) = &mut self.body else {
+                continue;
+            };
             let part = bytes.len().min(partial.missing());
             let (part, rest) = bytes.split_at_checked(part).unwrap_or((bytes, &[]));
             partial.take(part);
@@ -248,7 +254,9 @@ impl FrameReader {
 
     fn feed_head<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], ReadError> {
         for slot in self.head.iter_mut().skip(self.head_len) {
-            let Some((&byte, rest)) = bytes.split_first() else { return Ok(bytes) };
+            let Some((&byte, rest)) = bytes.split_first() else {
+                return Ok(bytes);
+            };
             *slot = byte;
             self.head_len += 1;
             bytes = rest;
@@ -256,10 +264,16 @@ impl FrameReader {
         let length = i32::from_be_bytes(self.head);
         let length = usize::try_from(length).map_err(|_| ReadError::Negative(length))?;
         if length > self.frame_bytes_max {
-            return Err(ReadError::TooLong { length, max: self.frame_bytes_max });
+            return Err(ReadError::TooLong {
+                length,
+                max: self.frame_bytes_max,
+            });
         }
         self.head_len = 0;
-        let frame = Frame { buffer: Vec::new(), lease: self.budget.lease() };
+        let frame = Frame {
+            buffer: Vec::new(),
+            lease: self.budget.lease(),
+        };
         self.body = Some(Partial { length, frame });
         if length == 0 {
             self.complete();
@@ -269,9 +283,18 @@ impl FrameReader {
 
     /// Refuses a frame that is longer than its kind may be as soon as its kind is known.
     fn check(&self, limit: &impl Fn(&[u8]) -> usize) -> Result<(), ReadError> {
-        let Some(Partial { length, frame }) = &self.body else { return Ok(()) };
-        match frame.buffer.first_chunk::<PREFIX_BYTES>().map(|prefix| limit(prefix)) {
-            Some(max) if *length > max => Err(ReadError::TooLong { length: *length, max }),
+        let Some(Partial { length, frame }) = &self.body else {
+            return Ok(());
+        };
+        match frame
+            .buffer
+            .first_chunk::<PREFIX_BYTES>()
+            .map(|prefix| limit(prefix))
+        {
+            Some(max) if *length > max => Err(ReadError::TooLong {
+                length: *length,
+                max,
+            }),
             _ => Ok(()),
         }
     }
@@ -312,7 +335,10 @@ impl FrameReader {
 
     fn half_sent(&self) -> ReadError {
         let length = self.body.as_ref().map_or(0, |partial| partial.length);
-        ReadError::HalfSent { length, received: self.half_read() }
+        ReadError::HalfSent {
+            length,
+            received: self.half_read(),
+        }
     }
 
     fn finished(&self) -> Result<Option<Frame>, ReadError> {
@@ -343,7 +369,9 @@ impl Partial {
     fn room(&mut self) -> usize {
         self.reserve(CHUNK_BYTES);
         let buffer = &self.frame.buffer;
-        (buffer.capacity() - buffer.len()).min(self.missing()).min(READ_BYTES_MAX)
+        (buffer.capacity() - buffer.len())
+            .min(self.missing())
+            .min(READ_BYTES_MAX)
     }
 
     /// Makes room for `more` bytes, and if the buffer has to grow, for as many again as there are.

@@ -39,7 +39,9 @@ impl Gate {
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             budget: Budget::new(limits.request_bytes_max),
-            slots: Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(
+                limits.connections_max.min(Semaphore::MAX_PERMITS),
+            )),
             by_address: Mutex::default(),
             next_id: AtomicU64::new(0),
             next_start: Mutex::new(Instant::now()),
@@ -88,7 +90,12 @@ impl Gate {
         }
         *count += 1;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Some(Permit { gate: Arc::clone(self), address, id, _slot: slot })
+        Some(Permit {
+            gate: Arc::clone(self),
+            address,
+            id,
+            _slot: slot,
+        })
     }
 
     /// Number of connections.
@@ -117,7 +124,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_gets_its_share_and_no_more() {
-        let gate = Gate::new(Limits { connections_per_ip_max: 1, ..Limits::default() });
+        let gate = Gate::new(Limits {
+            connections_per_ip_max: 1,
+            ..Limits::default()
+        });
         let first = gate.admit(ADDRESS, gate.slot().await.unwrap()).unwrap();
         assert!(gate.admit(ADDRESS, gate.slot().await.unwrap()).is_none());
         assert_eq!(gate.connections(), 1);
@@ -138,10 +148,21 @@ mod tests {
 
     #[tokio::test]
     async fn new_connections_keep_the_pace() {
-        let gate = Gate::new(Limits { connections_per_second_max: 10, ..Limits::default() });
+        let gate = Gate::new(Limits {
+            connections_per_second_max: 10,
+            ..Limits::default()
+        });
         let start = Instant::now();
         let last = (0..30).map(|_| gate.reserve_start()).last().unwrap();
-        assert!(last > start + Duration::from_millis(1700), "{:?}", last - start);
-        assert!(last < start + Duration::from_millis(3000), "{:?}", last - start);
+        assert!(
+            last > start + Duration::from_millis(1700),
+            "{:?}",
+            last - start
+        );
+        assert!(
+            last < start + Duration::from_millis(3000),
+            "{:?}",
+            last - start
+        );
     }
 }

@@ -30,7 +30,12 @@ impl Listener {
         let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
         for address in addresses(endpoint).await? {
             match listen(address, limits) {
-                Ok(socket) => return Ok(Self { address: socket.local_addr()?, socket }),
+                Ok(socket) => {
+                    return Ok(Self {
+                        address: socket.local_addr()?,
+                        socket,
+                    });
+                }
                 Err(error) => last = error,
             }
         }
@@ -46,18 +51,28 @@ impl Listener {
 /// Candidates in the order of Java: IPv4 before IPv6, where a name has both.
 async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     if endpoint.host.is_empty() {
-        let every = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-        return Ok(every.map(|address| SocketAddr::new(address, endpoint.port)).to_vec());
+        let every = [
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ];
+        return Ok(every
+            .map(|address| SocketAddr::new(address, endpoint.port))
+            .to_vec());
     }
     let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
-    let mut found: Vec<_> = tokio::net::lookup_host((host, endpoint.port)).await?.collect();
+    let mut found: Vec<_> = tokio::net::lookup_host((host, endpoint.port))
+        .await?
+        .collect();
     found.sort_by_key(SocketAddr::is_ipv6);
     Ok(found)
 }
 
 fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_nonblocking(true)?;
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
@@ -78,22 +93,31 @@ mod tests {
     use super::*;
 
     fn endpoint(host: &str, port: u16) -> Endpoint {
-        Endpoint { host: host.to_owned(), port }
+        Endpoint {
+            host: host.to_owned(),
+            port,
+        }
     }
 
     #[tokio::test]
     async fn port_zero_finds_a_free_port() {
         for host in ["127.0.0.1", "localhost", ""] {
-            let listener = Listener::bind(&endpoint(host, 0), &Limits::default()).await.unwrap();
+            let listener = Listener::bind(&endpoint(host, 0), &Limits::default())
+                .await
+                .unwrap();
             assert_ne!(listener.address().port(), 0, "{host}");
         }
     }
 
     #[tokio::test]
     async fn a_port_in_use_is_an_error() {
-        let first = Listener::bind(&endpoint("127.0.0.1", 0), &Limits::default()).await.unwrap();
+        let first = Listener::bind(&endpoint("127.0.0.1", 0), &Limits::default())
+            .await
+            .unwrap();
         let again = endpoint("127.0.0.1", first.address().port());
-        let error = Listener::bind(&again, &Limits::default()).await.unwrap_err();
+        let error = Listener::bind(&again, &Limits::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

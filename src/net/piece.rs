@@ -48,7 +48,15 @@ impl From<RecordBytes> for Piece {
     fn from(records: RecordBytes) -> Self {
         match records {
             RecordBytes::Memory(bytes) => Self::Memory(bytes),
-            RecordBytes::Region { file, position, len } => Self::Region { file, position, len },
+            RecordBytes::Region {
+                file,
+                position,
+                len,
+            } => Self::Region {
+                file,
+                position,
+                len,
+            },
         }
     }
 }

@@ -40,7 +40,15 @@ impl Socket {
         }
         let local = stream.local_addr()?;
         let reader = FrameReader::new(Arc::clone(&gate.budget), &gate.limits);
-        Ok(Self { stream, reader, gate, permit, peer, local, stopping })
+        Ok(Self {
+            stream,
+            reader,
+            gate,
+            permit,
+            peer,
+            local,
+            stopping,
+        })
     }
 
     /// Number of the connection, unique within the broker.
@@ -71,7 +79,12 @@ impl Socket {
         may_idle: bool,
         limit: impl Fn(&[u8]) -> usize,
     ) -> Result<Option<Frame>, ReadError> {
-        let Self { stream, reader, stopping, .. } = self;
+        let Self {
+            stream,
+            reader,
+            stopping,
+            ..
+        } = self;
         tokio::select! {
             biased;
             frame = reader.next(stream, may_idle, limit) => frame,

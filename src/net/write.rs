@@ -36,7 +36,11 @@ pub(super) async fn write(
     for piece in pieces {
         match piece {
             Piece::Memory(bytes) => memory.push(bytes),
-            Piece::Region { file, position, len } => match file.shared(position, len) {
+            Piece::Region {
+                file,
+                position,
+                len,
+            } => match file.shared(position, len) {
                 Some(bytes) => memory.push(bytes),
                 None => {
                     out.memory(&mut memory, len > 0).await?;
@@ -97,12 +101,7 @@ impl Out<'_> {
 
     /// Whether the region has left; not, if the file has no descriptor.
     #[cfg(target_os = "linux")]
-    async fn sendfile(
-        &self,
-        file: &Arc<dyn File>,
-        position: u64,
-        len: usize,
-    ) -> io::Result<bool> {
+    async fn sendfile(&self, file: &Arc<dyn File>, position: u64, len: usize) -> io::Result<bool> {
         if file.descriptor().is_none() {
             return Ok(false);
         }
@@ -112,7 +111,12 @@ impl Out<'_> {
                 .ready(|| {
                     let file = file.descriptor().ok_or_else(short_file)?;
                     let count = left.min(SENDFILE_BYTES_MAX);
-                    Ok(rustix::fs::sendfile(self.stream, file, Some(&mut position), count)?)
+                    Ok(rustix::fs::sendfile(
+                        self.stream,
+                        file,
+                        Some(&mut position),
+                        count,
+                    )?)
                 })
                 .await?;
             if sent == 0 {
@@ -146,7 +150,10 @@ impl Out<'_> {
 }
 
 fn short_file() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "a file is shorter than the region to send")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "a file is shorter than the region to send",
+    )
 }
 
 #[cfg(target_os = "linux")]
@@ -154,8 +161,17 @@ fn send(stream: &TcpStream, queue: &[Bytes], more: bool) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
     let slices = slices(queue);
     let more = more || queue.len() > slices.len();
-    let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-    Ok(sendmsg(stream, &slices, &mut SendAncillaryBuffer::default(), flags)?)
+    let flags = if more {
+        SendFlags::NOSIGNAL | SendFlags::MORE
+    } else {
+        SendFlags::NOSIGNAL
+    };
+    Ok(sendmsg(
+        stream,
+        &slices,
+        &mut SendAncillaryBuffer::default(),
+        flags,
+    )?)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -164,5 +180,9 @@ fn send(stream: &TcpStream, queue: &[Bytes], _more: bool) -> io::Result<usize> {
 }
 
 fn slices(queue: &[Bytes]) -> Vec<IoSlice<'_>> {
-    queue.iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect()
+    queue
+        .iter()
+        .take(SLICES_MAX)
+        .map(|bytes| IoSlice::new(bytes))
+        .collect()
 }

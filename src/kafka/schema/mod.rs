@@ -17,6 +17,7 @@ mod configs;
 mod consume;
 mod field;
 mod produce;
+mod sample;
 mod walk;
 
 pub(crate) use admin::{CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS};
@@ -26,4 +27,6 @@ pub(crate) use configs::{ALTER_CONFIGS, DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONF
 pub(crate) use consume::{FETCH, LIST_OFFSETS, OFFSET_FOR_LEADER_EPOCH};
 pub(crate) use field::Schema;
 pub(crate) use produce::{INIT_PRODUCER_ID, PRODUCE};
+pub(crate) use sample::sample;
+pub use sample::{Count, Sample, Style, Width, varint};
 pub(crate) use walk::{Footprint, Refusal, tagged_fields, walk};

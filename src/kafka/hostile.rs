@@ -1,0 +1,69 @@
+//! The decode of requests by itself, and material to try it with: a door for fuzz targets and for
+//! tests that measure the heap. No part of the library's interface.
+
+use bytes::Bytes;
+
+use super::dispatch::{self, APIS};
+use super::request::{self, Content, examine};
+use super::schema::sample;
+pub use super::schema::{Count, Sample, Style, Width, varint};
+
+/// What a frame was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Bytes of the frame that the header and the body take.
+    pub consumed: usize,
+    /// The same, as the codec found.
+    pub consumed_by_codec: usize,
+    /// Elements of arrays and unknown tagged fields.
+    pub elements: usize,
+    /// Bytes that were charged for them before they were decoded.
+    pub charged: usize,
+}
+
+/// Key and versions of every API that is served.
+pub fn apis() -> impl Iterator<Item = (i16, std::ops::RangeInclusive<i16>)> {
+    APIS.iter().map(|api| (api.key, api.min..=api.max))
+}
+
+/// Does with a frame what a connection does before the work starts.
+pub fn decode(frame: Bytes) -> Result<Decoded, String> {
+    let examined = examine(&frame).map_err(|error| error.to_string())?;
+    let Content::Body { start, footprint } = examined.content else {
+        return Err("the version is not served".to_owned());
+    };
+    let length = frame.len();
+    let mut body = request::body(frame, start);
+    examined
+        .api
+        .decode(&mut body, examined.header.version)
+        .map_err(|close| close.to_string())?;
+    Ok(Decoded {
+        consumed: start + footprint.consumed,
+        consumed_by_codec: length - body.len(),
+        elements: footprint.elements,
+        charged: footprint.bytes,
+    })
+}
+
+/// A valid frame of that API and version, with its counts at their offsets in the frame.
+pub fn frame(key: i16, version: i16, style: Style, seed: u64) -> Option<Sample> {
+    let api = dispatch::api(key)?;
+    let mut made = sample(api.schema, version, style, seed);
+    let mut frame = Vec::from(key.to_be_bytes());
+    frame.extend(version.to_be_bytes());
+    frame.extend(7i32.to_be_bytes());
+    frame.extend(4i16.to_be_bytes());
+    frame.extend(b"test");
+    if version >= api.schema.flexible {
+        frame.push(0);
+    }
+    for count in &mut made.counts {
+        count.at += frame.len();
+    }
+    frame.append(&mut made.body);
+    Some(Sample {
+        body: frame,
+        counts: made.counts,
+    })
+}
