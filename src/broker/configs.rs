@@ -33,6 +33,8 @@ pub struct TopicSettings {
     pub compression: Compression,
     /// `cleanup.policy` contains `compact`.
     pub compacted: bool,
+    /// `cleanup.policy` contains `delete`.
+    pub deletes: bool,
     /// `min.insync.replicas`.
     pub min_insync_replicas: i32,
 }
@@ -89,6 +91,10 @@ impl TopicSettings {
                 .get(topic::CLEANUP_POLICY)
                 .iter()
                 .any(|policy| policy == "compact"),
+            deletes: values
+                .get(topic::CLEANUP_POLICY)
+                .iter()
+                .any(|policy| policy == "delete"),
             min_insync_replicas: values.get(topic::MIN_INSYNC_REPLICAS),
         }
     }

@@ -10,10 +10,13 @@
 pub mod cluster;
 pub mod configs;
 pub mod fetch;
+pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;
 pub mod partitions;
 pub mod produce;
+pub mod producer_ids;
+pub mod records;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topics;
@@ -77,6 +80,8 @@ pub struct Broker {
     pub clock: SharedClock,
     /// Settings as they were last resolved.
     pub settings: configs::SettingsCache,
+    /// Ids for idempotent producers.
+    pub producer_ids: producer_ids::ProducerIds,
 }
 
 impl Broker {
@@ -122,6 +127,7 @@ impl Broker {
             store,
             clock: options.clock,
             settings: configs::SettingsCache::default(),
+            producer_ids: producer_ids::ProducerIds::default(),
         });
         broker.attach_catalog();
         Ok(broker)

@@ -11,10 +11,13 @@ use kafka_protocol::protocol::{Decodable, StrBytes};
 use super::api::api_versions::ApiVersions;
 use super::api::create_partitions::CreatePartitions;
 use super::api::create_topics::CreateTopics;
+use super::api::delete_records::DeleteRecords;
 use super::api::delete_topics::DeleteTopics;
 use super::api::describe_cluster::DescribeCluster;
+use super::api::describe_log_dirs::DescribeLogDirs;
 use super::api::describe_topic_partitions::DescribeTopicPartitions;
 use super::api::fetch::Fetch;
+use super::api::init_producer_id::InitProducerId;
 use super::api::list_offsets::ListOffsets;
 use super::api::list_partition_reassignments::ListPartitionReassignments;
 use super::api::metadata::Metadata;
@@ -37,7 +40,10 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<ApiVersions>(),
     Api::of::<CreateTopics>(),
     Api::of::<DeleteTopics>(),
+    Api::of::<DeleteRecords>(),
+    Api::of::<InitProducerId>(),
     Api::of::<OffsetForLeaderEpoch>(),
+    Api::of::<DescribeLogDirs>(),
     Api::of::<CreatePartitions>(),
     Api::of::<ListPartitionReassignments>(),
     Api::of::<DescribeCluster>(),

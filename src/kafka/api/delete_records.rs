@@ -1,0 +1,123 @@
+//! DeleteRecords v0–v2
+//!
+//! *Behaviour:* moves the start of a partition's log up to an offset, or to the high watermark
+//! for -1, and tells where the log starts then. Beyond the high watermark is OFFSET_OUT_OF_RANGE;
+//! a topic whose `cleanup.policy` lacks `delete` is POLICY_VIOLATION; an internal topic is
+//! INVALID_TOPIC_EXCEPTION. A partition named twice keeps its last offset. What is deleted stays
+//! deleted: the new start is durable before the answer.
+//!
+//! *Versions:* v1 throttling after the response (KIP-219); v2 flexible.
+//!
+//! *Not implemented:* throttling.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
+
+use crate::broker::records::DeleteRecordsError;
+use crate::catalog::Topic;
+use crate::kafka::dispatch::{Context, Handler};
+use crate::kafka::error::KafkaCode;
+use crate::kafka::reply::{Body, Close, Reply};
+use crate::kafka::schema::{self, Schema};
+use crate::model::{Offset, PartitionId};
+
+/// `DeleteRecordsRequest.HIGH_WATERMARK`.
+const HIGH_WATERMARK: i64 = -1;
+
+/// The handler.
+pub(crate) struct DeleteRecords;
+
+impl Handler for DeleteRecords {
+    type Request = DeleteRecordsRequest;
+    const KEY: i16 = 21;
+    const NAME: &'static str = "DeleteRecords";
+    const VERSIONS: RangeInclusive<i16> = 0..=2;
+    const SCHEMA: &'static Schema = &schema::DELETE_RECORDS;
+
+    fn start(context: Context, request: DeleteRecordsRequest) -> Result<Reply, Close> {
+        Reply::begin(async move {
+            let mut topics = Vec::with_capacity(request.topics.len());
+            for (name, wanted) in merged(&request.topics) {
+                let topic = context.broker.catalog.image().topic_by_name(name);
+                let mut partitions = Vec::with_capacity(wanted.len());
+                for (index, before) in wanted {
+                    let deleted = delete(&context, topic.as_deref(), index, before).await;
+                    partitions.push(result(index, deleted));
+                }
+                let topic = DeleteRecordsTopicResult::default().with_name(name.clone());
+                topics.push(topic.with_partitions(partitions));
+            }
+            Body::encode(
+                &context,
+                &DeleteRecordsResponse::default().with_topics(topics),
+            )
+        })
+    }
+}
+
+/// Each topic with its partitions, once, in the order of the request.
+fn merged(topics: &[DeleteRecordsTopic]) -> Vec<(&TopicName, Vec<(i32, i64)>)> {
+    let mut merged: Vec<(&TopicName, Vec<(i32, i64)>)> = Vec::with_capacity(topics.len());
+    let mut topic_places = HashMap::new();
+    let mut places = HashMap::new();
+    for topic in topics {
+        let place = *topic_places.entry(&topic.name).or_insert(merged.len());
+        if place == merged.len() {
+            merged.push((&topic.name, Vec::with_capacity(topic.partitions.len())));
+        }
+        let Some((_, wanted)) = merged.get_mut(place) else {
+            continue;
+        };
+        for partition in &topic.partitions {
+            let key = (place, partition.partition_index);
+            let place = *places.entry(key).or_insert(wanted.len());
+            match wanted.get_mut(place) {
+                Some((_, before)) => *before = partition.offset,
+                None => wanted.push((partition.partition_index, partition.offset)),
+            }
+        }
+    }
+    merged
+}
+
+async fn delete(
+    context: &Context,
+    topic: Option<&Topic>,
+    index: i32,
+    before: i64,
+) -> Result<Offset, ResponseError> {
+    let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let before = (before != HIGH_WATERMARK).then_some(Offset(before));
+    let deleted = context
+        .broker
+        .delete_records(topic, PartitionId(index), before)
+        .await;
+    deleted.map_err(|error| error.kafka())
+}
+
+impl KafkaCode for DeleteRecordsError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::Partition(error) => error.kafka(),
+            Self::InternalTopic(_) => ResponseError::InvalidTopicException,
+            Self::Policy(_) => ResponseError::PolicyViolation,
+            Self::Read(error) => error.kafka(),
+            Self::Commit(error) => error.kafka(),
+        }
+    }
+}
+
+fn result(index: i32, deleted: Result<Offset, ResponseError>) -> DeleteRecordsPartitionResult {
+    let result = DeleteRecordsPartitionResult::default().with_partition_index(index);
+    match deleted {
+        Ok(start) => result.with_low_watermark(start.0),
+        Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
+    }
+}

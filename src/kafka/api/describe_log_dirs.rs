@@ -1,0 +1,100 @@
+//! DescribeLogDirs v1–v4
+//!
+//! *Behaviour:* the data directory with the size of each partition asked for; of all for null.
+//! What is not there is left out. Nothing is being moved between directories, so no replica is a
+//! future one and none lags.
+//!
+//! *Versions:* v2 flexible; v3 error code of the whole (KIP-784); v4 size and free bytes of the
+//! file system (KIP-827).
+//!
+//! *Not implemented:* throttling.
+
+use std::ops::RangeInclusive;
+
+use kafka_protocol::messages::describe_log_dirs_response::{
+    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::catalog::Topic;
+use crate::kafka::dispatch::{Context, Handler};
+use crate::kafka::reply::{Close, Reply};
+use crate::kafka::schema::{self, Schema};
+use crate::model::PartitionId;
+
+/// First version with the sizes of the file system.
+const VOLUME_VERSION: i16 = 4;
+
+/// The handler.
+pub(crate) struct DescribeLogDirs;
+
+impl Handler for DescribeLogDirs {
+    type Request = DescribeLogDirsRequest;
+    const KEY: i16 = 35;
+    const NAME: &'static str = "DescribeLogDirs";
+    const VERSIONS: RangeInclusive<i16> = 1..=4;
+    const SCHEMA: &'static Schema = &schema::DESCRIBE_LOG_DIRS;
+
+    fn start(context: Context, request: DescribeLogDirsRequest) -> Result<Reply, Close> {
+        let image = context.broker.catalog.image();
+        let topics: Vec<_> = match request.topics {
+            None => image
+                .topics()
+                .filter_map(|topic| {
+                    let partitions = 0..i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+                    describe(&context, &topic, partitions)
+                })
+                .collect(),
+            Some(asked) => asked
+                .into_iter()
+                .filter_map(|asked| {
+                    let topic = image.topic_by_name(&asked.topic)?;
+                    describe(&context, &topic, asked.partitions)
+                })
+                .collect(),
+        };
+        let dir = context.broker.log_dir();
+        let path = StrBytes::from_string(dir.path.to_string_lossy().into_owned());
+        let result = DescribeLogDirsResult::default()
+            .with_log_dir(path)
+            .with_topics(topics);
+        let result = match context.version {
+            VOLUME_VERSION.. => {
+                let bytes = |bytes: Option<u64>| {
+                    bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+                };
+                result
+                    .with_total_bytes(bytes(dir.total_bytes))
+                    .with_usable_bytes(bytes(dir.usable_bytes))
+            }
+            _ => result,
+        };
+        Reply::ready(
+            &context,
+            &DescribeLogDirsResponse::default().with_results(vec![result]),
+        )
+    }
+}
+
+/// The partitions of a topic that are there; `None` without any.
+fn describe(
+    context: &Context,
+    topic: &Topic,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Option<DescribeLogDirsTopic> {
+    let describe = |index: i32| {
+        let bytes = context.broker.log_size(topic, PartitionId(index))?;
+        let partition = DescribeLogDirsPartition::default()
+            .with_partition_index(index)
+            .with_partition_size(i64::try_from(bytes).unwrap_or(i64::MAX));
+        Some(partition)
+    };
+    let partitions: Vec<_> = partitions.into_iter().filter_map(describe).collect();
+    let name = TopicName(StrBytes::from_string(topic.name.as_str().to_owned()));
+    (!partitions.is_empty()).then(|| {
+        DescribeLogDirsTopic::default()
+            .with_name(name)
+            .with_partitions(partitions)
+    })
+}
