@@ -31,22 +31,20 @@ impl Place {
 /// between the markers of a metadata transaction (KIP-868).
 pub(super) fn atomic(
     mut records: Vec<MetadataRecord>,
-    bytes_max: usize,
     at: Timestamp,
 ) -> Result<Vec<ValidBatch>, CommitError> {
-    let one = split(&records, bytes_max, Place::ANYWHERE, at)?;
+    let one = split(&records, Place::ANYWHERE, at)?;
     if one.len() <= 1 {
         return Ok(one);
     }
     records.insert(0, BeginTransactionRecord::default().into());
     records.push(EndTransactionRecord::default().into());
-    split(&records, bytes_max, Place::ANYWHERE, at)
+    split(&records, Place::ANYWHERE, at)
 }
 
-/// `records` in order, in batches of at most `bytes_max` bytes where a record allows it.
+/// `records` in order, in batches of at most [`BATCH_BYTES_MAX`] where a record allows it.
 pub(super) fn split(
     records: &[MetadataRecord],
-    bytes_max: usize,
     mut place: Place,
     at: Timestamp,
 ) -> Result<Vec<ValidBatch>, CommitError> {
@@ -59,7 +57,7 @@ pub(super) fn split(
     let mut builder = start(place);
     for record in records {
         let value = record.encode()?;
-        if !builder.is_empty() && builder.size().saturating_add(value.len()) > bytes_max {
+        if !builder.is_empty() && builder.size().saturating_add(value.len()) > BATCH_BYTES_MAX {
             let batch = builder.build()?;
             place.next = batch.header.next_offset();
             batches.push(batch);

@@ -1,18 +1,26 @@
 //! The catalog: the newest image, and the one way to change it.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::change::Writer;
-use super::{Change, Image, METADATA_VERSION, METADATA_VERSION_FEATURE, ReplayError};
-use crate::batch::BuildError;
+use super::log::{Loaded, Log};
+use super::{
+    Change, Image, LoadError, METADATA_VERSION, METADATA_VERSION_FEATURE, ReplayError, batches,
+};
+use crate::batch::{BuildError, ValidBatch};
 use crate::clock::SharedClock;
-use crate::model::{NodeId, Offset};
+use crate::model::{LeaderEpoch, NodeId, Offset};
 use crate::storage::Store;
 use crate::wire::EncodeError;
+use crate::wire::metadata::{
+    AbortTransactionRecord, Endpoint, MetadataRecord, RegisterBrokerRecord, SupportedFeature,
+};
 
 /// Settings of the catalog.
 #[derive(Clone, Debug)]
@@ -53,38 +61,105 @@ pub enum CommitError {
 /// The catalog.
 #[derive(Debug)]
 pub struct Catalog {
+    shared: Arc<Shared>,
+    /// Writes a snapshot in the background.
+    snapshotter: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the background shares.
+#[derive(Debug)]
+struct Shared {
     options: CatalogOptions,
     image: ArcSwap<Image>,
     /// Held from a decision to the publication of its image.
-    writer: Mutex<()>,
+    writer: Mutex<WriterState>,
+    /// Held while a snapshot is written; end of the last one.
+    snapshotted: Mutex<Offset>,
+    log: Option<Log>,
+}
+
+/// What only the writer needs.
+#[derive(Debug)]
+struct WriterState {
+    /// Bytes of the log since the last attempt at a snapshot.
+    bytes: u64,
+    /// When that was, on the monotonic clock.
+    attempted: Duration,
+    /// Whether the log ends within a metadata transaction that failed half-way.
+    unfinished: bool,
 }
 
 impl Catalog {
-    /// Loads the newest snapshot and replays the log after it, or formats an empty one.
-    pub fn open(_store: &Arc<Store>, options: CatalogOptions) -> Result<Self, CommitError> {
-        Self::in_memory(options)
+    /// Loads the newest snapshot and replays the log after it, or formats an empty one; then
+    /// begins a new epoch. What it appends is durable with the first round.
+    pub fn open(store: &Arc<Store>, options: CatalogOptions) -> Result<Self, LoadError> {
+        let log = Log::attach(store);
+        let Loaded {
+            image,
+            snapshot,
+            bytes,
+            unfinished,
+        } = log.load()?;
+        let epoch = LeaderEpoch(image.epoch.0.saturating_add(1));
+        let next_offset = log.begin(
+            options.node_id,
+            epoch,
+            image.next_offset,
+            options.clock.wall(),
+        )?;
+        log.note_leader(options.node_id, epoch);
+        let state = WriterState {
+            bytes,
+            attempted: options.clock.monotonic(),
+            unfinished,
+        };
+        let image = Image {
+            next_offset,
+            epoch,
+            ..image
+        };
+        let catalog = Self::start(image, state, snapshot, Some(log), options)?;
+        // What every start writes is no reason for a snapshot.
+        catalog.shared.writer.lock().bytes = bytes;
+        Ok(catalog)
     }
 
     /// A catalog without a log: what it holds goes with it.
-    pub fn in_memory(options: CatalogOptions) -> Result<Self, CommitError> {
-        let catalog = Self {
+    pub fn in_memory(options: CatalogOptions) -> Result<Self, LoadError> {
+        let attempted = options.clock.monotonic();
+        let state = WriterState {
+            bytes: 0,
+            attempted,
+            unfinished: false,
+        };
+        Self::start(Image::default(), state, Offset(0), None, options)
+    }
+
+    /// Writes what every start has to say.
+    fn start(
+        image: Image,
+        state: WriterState,
+        snapshotted: Offset,
+        log: Option<Log>,
+        options: CatalogOptions,
+    ) -> Result<Self, LoadError> {
+        let shared = Shared {
             options,
-            image: ArcSwap::from_pointee(Image::default()),
-            writer: Mutex::new(()),
+            image: ArcSwap::from_pointee(image),
+            writer: Mutex::new(state),
+            snapshotted: Mutex::new(snapshotted),
+            log,
         };
-        let name = METADATA_VERSION_FEATURE.to_owned();
-        let bootstrap = Change::Feature {
-            name,
-            level: METADATA_VERSION,
-        };
-        let image = catalog.append(&catalog.image(), &[bootstrap])?;
-        catalog.image.store(image);
-        Ok(catalog)
+        shared.register()?;
+        Ok(Self {
+            shared: Arc::new(shared),
+            snapshotter: Mutex::new(None),
+        })
     }
 
     /// The image now.
     pub fn image(&self) -> Arc<Image> {
-        self.image.load_full()
+        self.shared.image.load_full()
     }
 
     /// Decides changes from the newest image and commits them as one atomic batch. `decide` runs
@@ -97,21 +172,81 @@ impl Catalog {
         &self,
         decide: impl FnOnce(&Image) -> Result<(Vec<Change>, T), E>,
     ) -> Result<(Arc<Image>, T), E> {
-        let _writer = self.writer.lock();
+        let mut writer = self.shared.writer.lock();
         let image = self.image();
         let (changes, answer) = decide(&image)?;
         if changes.is_empty() {
             return Ok((image, answer));
         }
-        let next = self.append(&image, &changes)?;
-        self.image.store(Arc::clone(&next));
+        let next = self.shared.commit(&mut writer, &image, &changes)?;
+        let due = self.shared.snapshot_due(&writer);
+        drop(writer);
+        if due {
+            self.snapshot_in_background();
+        }
         Ok((next, answer))
     }
 
-    /// Replays the records of `changes` on a copy of `image`, so that nothing is written that
-    /// could not be loaded again, and then appends them.
-    fn append(&self, image: &Image, changes: &[Change]) -> Result<Arc<Image>, CommitError> {
-        let writer = Writer {
+    /// Waits until everything committed below `offset` is durable as the mode promises.
+    pub async fn durable(&self, offset: Offset) -> Result<(), CommitError> {
+        match &self.shared.log {
+            Some(log) => log.durable(offset).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a snapshot if there is anything new (clean stop), after one that is being written.
+    pub fn snapshot(&self) -> Result<(), CommitError> {
+        self.shared.snapshot()
+    }
+
+    /// Has a snapshot written if one is due by `metadata.log.max.snapshot.interval.ms`. Commits
+    /// look for themselves; this is for a broker that has fallen quiet.
+    pub fn snapshot_if_due(&self) {
+        if self.shared.snapshot_due(&self.shared.writer.lock()) {
+            self.snapshot_in_background();
+        }
+    }
+
+    fn snapshot_in_background(&self) {
+        let mut running = self.snapshotter.lock();
+        if running.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let write = move || {
+            if let Err(error) = shared.snapshot() {
+                tracing::error!(%error, "cannot write a snapshot of the metadata log");
+            }
+        };
+        match std::thread::Builder::new()
+            .name("klamm-snapshot".to_owned())
+            .spawn(write)
+        {
+            Ok(thread) => *running = Some(thread),
+            Err(error) => tracing::error!(%error, "cannot start writing a snapshot"),
+        }
+    }
+}
+
+impl Drop for Catalog {
+    /// Nothing of the catalog runs on after it.
+    fn drop(&mut self) {
+        if let Some(thread) = self.snapshotter.lock().take() {
+            // A panic there was reported by its thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn commit(
+        &self,
+        writer: &mut WriterState,
+        image: &Image,
+        changes: &[Change],
+    ) -> Result<Arc<Image>, CommitError> {
+        let stamp = Writer {
             node: self.options.node_id,
             directory: self.options.directory_id,
         };
@@ -119,24 +254,133 @@ impl Catalog {
         let mut records = Vec::new();
         for change in changes {
             let first = records.len();
-            change.write(&next, writer, &mut records)?;
+            change.write(&next, stamp, &mut records)?;
             for record in records.iter().skip(first) {
                 next.replay(record)?;
             }
         }
-        let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        next.next_offset = image.next_offset.plus(count);
-        next.timestamp = self.options.clock.wall();
-        Ok(Arc::new(next))
+        self.append(writer, next, records)
     }
 
-    /// Waits until everything committed below `offset` is durable as the mode promises.
-    pub async fn durable(&self, _offset: Offset) -> Result<(), CommitError> {
+    /// Formats an empty log, and registers this process as Kafka's broker does at every start.
+    fn register(&self) -> Result<(), CommitError> {
+        let mut writer = self.writer.lock();
+        let mut image = self.image.load_full();
+        if !image.features.contains_key(METADATA_VERSION_FEATURE) {
+            let (name, level) = (METADATA_VERSION_FEATURE.to_owned(), METADATA_VERSION);
+            image = self.commit(&mut writer, &image, &[Change::Feature { name, level }])?;
+        }
+        let record = self.registration(image.next_offset).into();
+        let mut next = Image::clone(&image);
+        next.replay(&record)?;
+        self.append(&mut writer, next, vec![record])?;
         Ok(())
     }
 
-    /// Writes a snapshot (clean stop).
-    pub fn snapshot(&self) -> Result<(), CommitError> {
+    fn registration(&self, at: Offset) -> RegisterBrokerRecord {
+        let options = &self.options;
+        RegisterBrokerRecord {
+            broker_id: options.node_id.0,
+            incarnation_id: options.incarnation_id,
+            broker_epoch: at.0,
+            endpoints: options
+                .endpoints
+                .iter()
+                .map(|(name, host, port, security_protocol)| Endpoint {
+                    name: name.clone(),
+                    host: host.clone(),
+                    port: *port,
+                    security_protocol: *security_protocol,
+                })
+                .collect(),
+            features: vec![SupportedFeature {
+                name: METADATA_VERSION_FEATURE.to_owned(),
+                min_supported_version: METADATA_VERSION,
+                max_supported_version: METADATA_VERSION,
+            }],
+            fenced: false,
+            log_dirs: vec![options.directory_id],
+            ..RegisterBrokerRecord::default()
+        }
+    }
+
+    /// Appends `records` as one atomic change and publishes `next`, which holds them already: so
+    /// nothing is written that could not be loaded again.
+    fn append(
+        &self,
+        writer: &mut WriterState,
+        mut next: Image,
+        records: Vec<MetadataRecord>,
+    ) -> Result<Arc<Image>, CommitError> {
+        let now = self.options.clock.wall();
+        if writer.unfinished {
+            let reason = Some("the log ended within it".to_owned());
+            for batch in batches::atomic(vec![AbortTransactionRecord { reason }.into()], now)? {
+                self.append_batch(writer, &mut next, batch)?;
+            }
+            writer.unfinished = false;
+        }
+        let batches = batches::atomic(records, now)?;
+        let several = batches.len() > 1;
+        for batch in batches {
+            self.append_batch(writer, &mut next, batch)?;
+            writer.unfinished = several;
+        }
+        writer.unfinished = false;
+        next.timestamp = now;
+        let next = Arc::new(next);
+        self.image.store(Arc::clone(&next));
+        Ok(next)
+    }
+
+    fn append_batch(
+        &self,
+        writer: &mut WriterState,
+        next: &mut Image,
+        batch: ValidBatch,
+    ) -> Result<(), CommitError> {
+        let bytes = batch.bytes.len() as u64;
+        next.next_offset = match &self.log {
+            Some(log) => log.append(batch)?,
+            None => next.next_offset.plus(i64::from(batch.header.record_count)),
+        };
+        writer.bytes = writer.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    fn snapshot_due(&self, writer: &WriterState) -> bool {
+        let quiet = self
+            .options
+            .clock
+            .monotonic()
+            .saturating_sub(writer.attempted);
+        let by_time = u64::try_from(self.options.snapshot_interval_ms)
+            .is_ok_and(|interval| interval > 0 && quiet >= Duration::from_millis(interval));
+        writer.bytes > 0 && (by_time || writer.bytes >= self.options.snapshot_bytes)
+    }
+
+    fn snapshot(&self) -> Result<(), CommitError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let mut snapshotted = self.snapshotted.lock();
+        let image = {
+            let mut writer = self.writer.lock();
+            if writer.bytes == 0 {
+                return Ok(());
+            }
+            writer.bytes = 0;
+            writer.attempted = self.options.clock.monotonic();
+            self.image.load_full()
+        };
+        if image.next_offset <= *snapshotted {
+            return Ok(());
+        }
+        if let Err(error) = log.snapshot(&image, &self.options) {
+            // Not at the next commit, but at the stop at the latest.
+            let mut writer = self.writer.lock();
+            writer.bytes = writer.bytes.max(1);
+            return Err(error);
+        }
+        *snapshotted = image.next_offset;
         Ok(())
     }
 }

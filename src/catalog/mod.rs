@@ -12,6 +12,7 @@ mod change;
 mod commit;
 mod image;
 mod load;
+mod log;
 mod replay;
 mod snapshot;
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::batches::{BATCH_BYTES_MAX, Place, control, split};
+use super::batches::{Place, control, split};
 use super::change::{Writer, partition_record};
 use super::load::{Batch, LoadError, Loader};
 use super::{CommitError, Image, METADATA_VERSION_FEATURE};
@@ -158,7 +158,7 @@ pub(super) fn encode(
         bytes.extend_from_slice(&batch.bytes);
     };
     add(control(&header.into(), place, now)?, &mut place);
-    for batch in split(&records(image, data_directory), BATCH_BYTES_MAX, place, now)? {
+    for batch in split(&records(image, data_directory), place, now)? {
         add(batch, &mut place);
     }
     add(

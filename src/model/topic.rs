@@ -65,6 +65,11 @@ pub struct TopicName(Arc<str>);
 pub struct InvalidTopicName(pub String);
 
 impl TopicName {
+    /// The topic that holds the metadata log (`Topic.CLUSTER_METADATA_TOPIC_NAME`).
+    pub fn cluster_metadata() -> Self {
+        Self(Arc::from("__cluster_metadata"))
+    }
+
     /// Checks a name and copies it, so that it does not hold on to a request's buffer.
     pub fn new(name: &str) -> Result<Self, InvalidTopicName> {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
