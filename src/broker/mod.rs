@@ -24,7 +24,7 @@ pub mod topics;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, CatalogOptions, CommitError};
+use crate::catalog::{Catalog, CatalogOptions, LoadError};
 use crate::clock::SharedClock;
 use crate::config::{Config, keys};
 use crate::io::SharedIo;
@@ -58,7 +58,7 @@ pub enum BrokerError {
     Store(#[from] OpenError),
     /// The catalog.
     #[error(transparent)]
-    Catalog(#[from] CommitError),
+    Catalog(#[from] LoadError),
 }
 
 /// A broker, without its sockets.
