@@ -93,7 +93,10 @@ impl Catalog {
     /// Loads the newest snapshot and replays the log after it, or formats an empty one; then
     /// begins a new epoch. What it appends is durable with the first round.
     pub fn open(store: &Arc<Store>, options: CatalogOptions) -> Result<Self, LoadError> {
-        let log = Log::attach(store);
+        Self::on(Log::attach(store), options)
+    }
+
+    fn on(log: Log, options: CatalogOptions) -> Result<Self, LoadError> {
         let Loaded {
             image,
             snapshot,
@@ -387,22 +390,74 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::catalog::log::fake::FakeJournal;
     use crate::catalog::{ConfigResource, PartitionState, Topic};
     use crate::clock::ManualClock;
+    use crate::io::{MemoryIo, SharedIo};
     use crate::model::{LeaderEpoch, PartitionId, ProducerId, Timestamp, TopicId, TopicName};
 
+    /// A catalog's files, over many starts.
+    struct Disk {
+        journal: Arc<FakeJournal>,
+        io: SharedIo,
+        clock: Arc<ManualClock>,
+        snapshot_bytes: u64,
+    }
+
+    impl Disk {
+        fn new() -> Self {
+            Self {
+                journal: Arc::default(),
+                io: MemoryIo::shared(),
+                clock: ManualClock::at(Timestamp(1_000)),
+                snapshot_bytes: u64::MAX,
+            }
+        }
+
+        fn open(&self) -> Result<Catalog, LoadError> {
+            let options = CatalogOptions {
+                node_id: NodeId(1),
+                directory_id: Uuid::from_u128(7),
+                incarnation_id: Uuid::from_u128(8),
+                endpoints: vec![("PLAINTEXT".to_owned(), "localhost".to_owned(), 9092, 0)],
+                snapshot_bytes: self.snapshot_bytes,
+                snapshot_interval_ms: 3_600_000,
+                clock: self.clock.clone(),
+            };
+            Catalog::on(self.journal.log(&self.io), options)
+        }
+
+        fn snapshots(&self) -> Vec<String> {
+            let entries = self
+                .io
+                .read_dir(Path::new("/data/__cluster_metadata-0"))
+                .unwrap();
+            let names = entries
+                .into_iter()
+                .map(|e| e.path.file_name().unwrap().to_owned());
+            names
+                .map(|name| name.into_string().unwrap())
+                .filter(|n| n.contains("check"))
+                .collect()
+        }
+    }
+
     fn catalog() -> Catalog {
-        Catalog::in_memory(CatalogOptions {
-            node_id: NodeId(1),
-            directory_id: Uuid::from_u128(7),
-            incarnation_id: Uuid::from_u128(8),
-            endpoints: Vec::new(),
-            snapshot_bytes: u64::MAX,
-            snapshot_interval_ms: 0,
-            clock: ManualClock::at(Timestamp(1_000)),
-        })
-        .unwrap()
+        Disk::new().open().unwrap()
+    }
+
+    /// What stays over a restart: not the term, nor who is registered.
+    fn lasting(image: &Image) -> Image {
+        Image {
+            next_offset: Offset(0),
+            epoch: LeaderEpoch(0),
+            timestamp: Timestamp(0),
+            brokers: imbl::OrdMap::new(),
+            ..image.clone()
+        }
     }
 
     fn name(name: &str) -> TopicName {
@@ -576,5 +631,173 @@ mod tests {
             Err(CommitError::Inconsistent(ReplayError::UnknownTopic(_)))
         ));
         assert_eq!(catalog.image(), before);
+    }
+
+    #[test]
+    fn what_was_committed_is_there_after_a_restart_with_and_without_a_snapshot() {
+        for snapshot in [false, true] {
+            let disk = Disk::new();
+            let catalog = disk.open().unwrap();
+            commit(&catalog, vec![Change::CreateTopic(topic("a.b", 1, 3))]).unwrap();
+            commit(
+                &catalog,
+                vec![Change::ProducerIds {
+                    next: ProducerId(1000),
+                }],
+            )
+            .unwrap();
+            let before = catalog.image();
+            if snapshot {
+                catalog.snapshot().unwrap();
+                assert_eq!(disk.snapshots().len(), 1);
+                assert!(
+                    disk.journal.bytes().is_empty(),
+                    "what the snapshot stands for goes"
+                );
+            }
+            drop(catalog);
+            let again = disk.open().unwrap().image();
+            assert_eq!(lasting(&again), lasting(&before));
+            assert_eq!(again.epoch, LeaderEpoch(2));
+            assert_eq!(
+                again.broker_epoch(NodeId(1)),
+                Some(again.next_offset().0 - 1)
+            );
+        }
+    }
+
+    #[test]
+    fn a_start_alone_is_no_reason_for_a_snapshot() {
+        let disk = Disk::new();
+        let catalog = disk.open().unwrap();
+        catalog.snapshot().unwrap();
+        commit(&catalog, vec![Change::CreateTopic(topic("t", 1, 1))]).unwrap();
+        catalog.snapshot().unwrap();
+        drop(catalog);
+        let first = disk.snapshots();
+        disk.open().unwrap().snapshot().unwrap();
+        assert_eq!(disk.snapshots(), first);
+    }
+
+    #[test]
+    fn snapshots_come_after_so_many_bytes_and_after_so_much_time() {
+        let disk = Disk {
+            snapshot_bytes: 2_000,
+            ..Disk::new()
+        };
+        let catalog = disk.open().unwrap();
+        for id in 0..20 {
+            commit(
+                &catalog,
+                vec![Change::CreateTopic(topic(&format!("t{id}"), id, 1))],
+            )
+            .unwrap();
+        }
+        drop(catalog);
+        let by_bytes = disk.snapshots();
+        assert_eq!(by_bytes.len(), 1);
+
+        let catalog = disk.open().unwrap();
+        catalog.snapshot().unwrap();
+        commit(&catalog, vec![Change::CreateTopic(topic("one", 100, 1))]).unwrap();
+        catalog.snapshot_if_due();
+        disk.clock.advance(Duration::from_secs(3600));
+        let before = disk.snapshots();
+        catalog.snapshot_if_due();
+        drop(catalog);
+        assert_ne!(disk.snapshots(), before);
+    }
+
+    #[test]
+    fn a_log_that_lost_what_the_snapshot_holds_is_filled_up() {
+        let disk = Disk::new();
+        let catalog = disk.open().unwrap();
+        commit(&catalog, vec![Change::CreateTopic(topic("kept", 1, 1))]).unwrap();
+        catalog.snapshot().unwrap();
+        let before = catalog.image();
+        drop(catalog);
+
+        // As after a power cut in mode `os`: the snapshot was synced, the log was not.
+        let cut = Disk {
+            io: disk.io,
+            ..Disk::new()
+        };
+        let catalog = cut.open().unwrap();
+        assert_eq!(lasting(&catalog.image()), lasting(&before));
+        commit(&catalog, vec![Change::CreateTopic(topic("new", 2, 1))]).unwrap();
+        let after = catalog.image();
+        assert!(after.next_offset() > before.next_offset());
+        drop(catalog);
+        assert_eq!(lasting(&cut.open().unwrap().image()), lasting(&after));
+    }
+
+    #[test]
+    fn a_log_whose_snapshot_is_lost_is_refused() {
+        let disk = Disk::new();
+        let catalog = disk.open().unwrap();
+        commit(&catalog, vec![Change::CreateTopic(topic("t", 1, 1))]).unwrap();
+        catalog.snapshot().unwrap();
+        drop(catalog);
+        let lost = Disk {
+            journal: disk.journal,
+            ..Disk::new()
+        };
+        assert!(matches!(
+            lost.open(),
+            Err(LoadError::Read(_) | LoadError::Gap { .. })
+        ));
+    }
+
+    /// More records than a batch holds.
+    fn large() -> Vec<Change> {
+        vec![Change::CreateTopic(topic("large", 77, 30_000))]
+    }
+
+    #[test]
+    fn a_commit_larger_than_a_batch_is_a_transaction() {
+        let disk = Disk::new();
+        let catalog = disk.open().unwrap();
+        let image = commit(&catalog, large()).unwrap();
+        drop(catalog);
+        assert_eq!(lasting(&disk.open().unwrap().image()), lasting(&image));
+    }
+
+    #[test]
+    fn a_commit_that_reached_the_log_in_part_never_happened() {
+        for restart in [true, false] {
+            let disk = Disk::new();
+            let mut catalog = disk.open().unwrap();
+            let before = catalog.image();
+            disk.journal.fail_after(Some(1));
+            assert!(matches!(
+                commit(&catalog, large()),
+                Err(CommitError::Storage(_))
+            ));
+            assert_eq!(catalog.image(), before);
+            disk.journal.fail_after(None);
+            if restart {
+                drop(catalog);
+                catalog = disk.open().unwrap();
+                assert_eq!(lasting(&catalog.image()), lasting(&before));
+            }
+            commit(&catalog, vec![Change::CreateTopic(topic("after", 2, 1))]).unwrap();
+            let after = catalog.image();
+            drop(catalog);
+            assert_eq!(lasting(&disk.open().unwrap().image()), lasting(&after));
+        }
+    }
+
+    #[test]
+    fn a_commit_whose_end_a_power_cut_took_never_happened() {
+        let disk = Disk::new();
+        let catalog = disk.open().unwrap();
+        let before = catalog.image();
+        commit(&catalog, large()).unwrap();
+        drop(catalog);
+        disk.journal.lose_last_batch();
+        let catalog = disk.open().unwrap();
+        assert_eq!(lasting(&catalog.image()), lasting(&before));
+        drop(catalog);
+        assert_eq!(lasting(&disk.open().unwrap().image()), lasting(&before));
     }
 }

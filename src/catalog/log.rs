@@ -31,7 +31,8 @@ use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
 use crate::storage::{
-    Isolation, LogConfig, Partition, PartitionSpec, ReadError, RecordBytes, Store,
+    AppendError, Isolation, LogConfig, Offsets, Partition, PartitionSpec, ReadError, RecordBytes,
+    Store,
 };
 use crate::wire::metadata::{MetadataRecord, NoOpRecord};
 
@@ -50,7 +51,7 @@ const _: () = assert!((BATCH_BYTES_MAX as u64) < SEGMENT_BYTES);
 /// The log, its snapshots and the directory of both.
 #[derive(Debug)]
 pub(super) struct Log {
-    partition: Arc<Partition>,
+    journal: Journal,
     io: SharedIo,
     directory: PathBuf,
 }
@@ -95,7 +96,7 @@ impl Log {
             }),
         });
         Self {
-            partition,
+            journal: Journal::Partition(partition),
             io: Arc::clone(store.io()),
             directory,
         }
@@ -105,7 +106,7 @@ impl Log {
     pub(super) fn load(&self) -> Result<Loaded, LoadError> {
         let image = snapshot::load_newest(&*self.io, &self.directory)?;
         let snapshot = image.next_offset();
-        let log_end = self.partition.offsets()?.log_end;
+        let log_end = self.journal.offsets()?.log_end;
         let mut loader = Loader::new(image);
         let mut replayed = 0;
         while loader.next_offset() < log_end {
@@ -130,11 +131,7 @@ impl Log {
     }
 
     fn read(&self, from: Offset) -> Result<Bytes, LoadError> {
-        match self
-            .partition
-            .read(from, READ_BYTES, true, Isolation::LogEnd)?
-            .records
-        {
+        match self.journal.read(from)? {
             RecordBytes::Memory(bytes) => Ok(bytes),
             RecordBytes::Region {
                 file,
@@ -159,8 +156,8 @@ impl Log {
         end: Offset,
         now: Timestamp,
     ) -> Result<Offset, CommitError> {
-        self.partition.begin_epoch(epoch);
-        let mut next = self.partition.offsets().map_err(storage)?.log_end;
+        self.journal.begin_epoch(epoch);
+        let mut next = self.journal.offsets().map_err(storage)?.log_end;
         while next < end {
             let count = usize::try_from(FILL_RECORDS.min(end.0 - next.0)).unwrap_or(1);
             let filling: Vec<MetadataRecord> = vec![NoOpRecord::default().into(); count];
@@ -173,13 +170,12 @@ impl Log {
 
     /// Appends a batch; returns the offset after it.
     pub(super) fn append(&self, batch: ValidBatch) -> Result<Offset, CommitError> {
-        let appended = self.partition.append(batch, false).map_err(storage)?;
-        Ok(appended.next_offset)
+        self.journal.append(batch).map_err(storage)
     }
 
     /// Waits until everything below `offset` is durable as the mode promises.
     pub(super) async fn durable(&self, offset: Offset) -> Result<(), CommitError> {
-        self.partition.committed(offset).await.map_err(storage)
+        self.journal.committed(offset).await.map_err(storage)
     }
 
     /// Writes a snapshot of `image`; then what it stands for may go.
@@ -191,10 +187,8 @@ impl Log {
         let now = options.clock.wall();
         let id = snapshot::write(&*self.io, &self.directory, image, options.directory_id, now)?;
         // The end of the log may not be durable yet; the next snapshot takes that part away.
-        let committed = self.partition.offsets().map_err(storage)?.high_watermark;
-        self.partition
-            .delete_records(committed.min(id.end))
-            .map_err(storage)?;
+        let committed = self.journal.offsets().map_err(storage)?.high_watermark;
+        self.journal.trim(committed.min(id.end)).map_err(storage)?;
         snapshot::remove_older(&*self.io, &self.directory, id);
         Ok(())
     }
@@ -227,6 +221,182 @@ fn write_lazily(
     replace_file(&**io, path, content, Persist::Lazy)
 }
 
+/// Where the batches go.
+#[derive(Debug)]
+enum Journal {
+    Partition(Arc<Partition>),
+    #[cfg(test)]
+    Fake(Arc<fake::FakeJournal>),
+}
+
+impl Journal {
+    fn offsets(&self) -> Result<Offsets, ReadError> {
+        match self {
+            Self::Partition(partition) => partition.offsets(),
+            #[cfg(test)]
+            Self::Fake(fake) => Ok(fake.offsets()),
+        }
+    }
+
+    fn read(&self, from: Offset) -> Result<RecordBytes, ReadError> {
+        match self {
+            Self::Partition(partition) => Ok(partition
+                .read(from, READ_BYTES, true, Isolation::LogEnd)?
+                .records),
+            #[cfg(test)]
+            Self::Fake(fake) => fake.read(from),
+        }
+    }
+
+    fn begin_epoch(&self, epoch: LeaderEpoch) {
+        match self {
+            Self::Partition(partition) => partition.begin_epoch(epoch),
+            #[cfg(test)]
+            Self::Fake(fake) => fake.begin_epoch(epoch),
+        }
+    }
+
+    fn append(&self, batch: ValidBatch) -> Result<Offset, AppendError> {
+        match self {
+            Self::Partition(partition) => Ok(partition.append(batch, false)?.next_offset),
+            #[cfg(test)]
+            Self::Fake(fake) => fake.append(&batch),
+        }
+    }
+
+    fn trim(&self, before: Offset) -> Result<Offset, ReadError> {
+        match self {
+            Self::Partition(partition) => partition.delete_records(before),
+            #[cfg(test)]
+            Self::Fake(fake) => Ok(fake.trim(before)),
+        }
+    }
+
+    async fn committed(&self, offset: Offset) -> Result<(), AppendError> {
+        match self {
+            Self::Partition(partition) => partition.committed(offset).await,
+            #[cfg(test)]
+            Self::Fake(_) => Ok(()),
+        }
+    }
+}
+
 fn storage(error: impl std::error::Error) -> CommitError {
     CommitError::Storage(error.to_string())
+}
+
+/// A journal whose appends fail on demand and whose end can be cut off, as by a power cut.
+#[cfg(test)]
+pub(super) mod fake {
+    use std::path::Path;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::batch::BatchHeader;
+
+    /// Batches in memory, as the log would store them.
+    #[derive(Debug, Default)]
+    pub(in crate::catalog) struct FakeJournal {
+        state: Mutex<State>,
+    }
+
+    #[derive(Debug, Default)]
+    struct State {
+        epoch: LeaderEpoch,
+        start: Offset,
+        batches: Vec<Vec<u8>>,
+        end: Offset,
+        /// Appends that succeed before all others fail.
+        appends_left: Option<usize>,
+    }
+
+    impl FakeJournal {
+        pub(in crate::catalog) fn log(self: &Arc<Self>, io: &SharedIo) -> Log {
+            Log {
+                journal: Journal::Fake(Arc::clone(self)),
+                io: Arc::clone(io),
+                directory: Path::new("/data/__cluster_metadata-0").to_owned(),
+            }
+        }
+
+        /// Lets `count` more appends succeed, or all.
+        pub(in crate::catalog) fn fail_after(&self, count: Option<usize>) {
+            self.state.lock().appends_left = count;
+        }
+
+        /// Loses the last batch.
+        pub(in crate::catalog) fn lose_last_batch(&self) {
+            let mut state = self.state.lock();
+            let lost = state.batches.pop().unwrap();
+            state.end = BatchHeader::parse(&lost).unwrap().base_offset;
+        }
+
+        pub(in crate::catalog) fn bytes(&self) -> Vec<u8> {
+            self.state.lock().batches.concat()
+        }
+
+        pub(super) fn offsets(&self) -> Offsets {
+            let State { start, end, .. } = *self.state.lock();
+            Offsets {
+                log_start: start,
+                last_stable: end,
+                high_watermark: end,
+                log_end: end,
+                durable: end,
+            }
+        }
+
+        pub(super) fn begin_epoch(&self, epoch: LeaderEpoch) {
+            self.state.lock().epoch = epoch;
+        }
+
+        pub(super) fn append(&self, batch: &ValidBatch) -> Result<Offset, AppendError> {
+            let mut state = self.state.lock();
+            if let Some(left) = &mut state.appends_left {
+                *left = left
+                    .checked_sub(1)
+                    .ok_or_else(|| AppendError::Storage("no space left".to_owned()))?;
+            }
+            let mut bytes = batch.bytes.to_vec();
+            let prefix = batch.patched_prefix(state.end, state.epoch);
+            bytes[..prefix.len()].copy_from_slice(&prefix);
+            state.batches.push(bytes);
+            state.end = state
+                .end
+                .plus(i64::from(batch.header.last_offset_delta) + 1);
+            Ok(state.end)
+        }
+
+        pub(super) fn read(&self, from: Offset) -> Result<RecordBytes, ReadError> {
+            let state = self.state.lock();
+            let (log_start, log_end) = (state.start, state.end);
+            if from < log_start || from > log_end {
+                return Err(ReadError::OutOfRange {
+                    offset: from,
+                    log_start,
+                    log_end,
+                });
+            }
+            let wanted = |bytes: &&Vec<u8>| BatchHeader::parse(bytes).unwrap().next_offset() > from;
+            let bytes: Vec<u8> = state
+                .batches
+                .iter()
+                .filter(wanted)
+                .take(3)
+                .flatten()
+                .copied()
+                .collect();
+            Ok(RecordBytes::Memory(Bytes::from(bytes)))
+        }
+
+        pub(super) fn trim(&self, before: Offset) -> Offset {
+            let mut state = self.state.lock();
+            state.start = state.start.max(before);
+            state
+                .batches
+                .retain(|bytes| BatchHeader::parse(bytes).unwrap().next_offset() > before);
+            state.start
+        }
+    }
 }
