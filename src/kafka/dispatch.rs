@@ -57,6 +57,32 @@ pub(crate) fn api(key: i16) -> Option<&'static Api> {
         .and_then(|index| APIS.get(index))
 }
 
+/// An API that is served, for pages and tests made from the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SupportedApi {
+    /// `api_key`.
+    pub key: i16,
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Lowest version that clients are told; a request below `min` closes the connection.
+    pub advertised_min: i16,
+    /// Lowest version that is served.
+    pub min: i16,
+    /// Highest version.
+    pub max: i16,
+}
+
+/// Every API that is served, by ascending key.
+pub fn supported_apis() -> impl Iterator<Item = SupportedApi> {
+    APIS.iter().map(|api| SupportedApi {
+        key: api.key,
+        name: api.name,
+        advertised_min: api.advertised_min,
+        min: api.min,
+        max: api.max,
+    })
+}
+
 /// Who asks, in which version.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {

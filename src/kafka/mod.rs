@@ -25,3 +25,4 @@ mod request;
 pub(crate) mod schema;
 
 pub use adapter::{Adapter, ListenerAdapter};
+pub use dispatch::{SupportedApi, supported_apis};
