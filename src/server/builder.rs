@@ -1,5 +1,6 @@
 //! From settings to a running broker.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
@@ -215,16 +216,41 @@ fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(Strin
 fn limits(config: &Config) -> net::Limits {
     let count = |value: i32| usize::try_from(value).unwrap_or(0);
     let ms = |value: i64| std::time::Duration::from_millis(u64::try_from(value).unwrap_or(u64::MAX));
+    // Both are bounds of the same bytes; -1 of Kafka's leaves it to ours.
+    let queued = usize::try_from(config.get(keys::QUEUED_MAX_REQUEST_BYTES)).unwrap_or(usize::MAX);
+    let in_flight = usize::try_from(config.get(keys::KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX))
+        .unwrap_or(usize::MAX);
+    let rate = u32::try_from(config.get(keys::MAX_CONNECTION_CREATION_RATE)).unwrap_or(u32::MAX);
     net::Limits {
         frame_bytes_max: count(config.get(keys::SOCKET_REQUEST_MAX_BYTES)),
-        request_bytes_max: usize::try_from(config.get(keys::KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX))
-            .unwrap_or(usize::MAX),
+        request_bytes_max: in_flight.min(queued),
         frame_timeout: ms(config.get(keys::KLAMM_FRAME_TIMEOUT_MS)),
         idle_timeout: ms(config.get(keys::CONNECTIONS_MAX_IDLE_MS)),
         connections_max: count(config.get(keys::MAX_CONNECTIONS)),
         connections_per_ip_max: count(config.get(keys::MAX_CONNECTIONS_PER_IP)),
+        connections_per_ip_overrides: per_address(
+            config.get(keys::MAX_CONNECTIONS_PER_IP_OVERRIDES),
+        ),
+        connections_per_second_max: rate,
+        send_buffer_bytes: usize::try_from(config.get(keys::SOCKET_SEND_BUFFER_BYTES)).ok(),
+        receive_buffer_bytes: usize::try_from(config.get(keys::SOCKET_RECEIVE_BUFFER_BYTES)).ok(),
+        listen_backlog: u32::try_from(config.get(keys::SOCKET_LISTEN_BACKLOG_SIZE)).unwrap_or(1),
         ..net::Limits::default()
     }
+}
+
+/// `host:count,…`, as `max.connections.per.ip.overrides` has it; a name stands for all of its
+/// addresses.
+fn per_address(text: &str) -> HashMap<IpAddr, usize> {
+    let entries = text.split(',').filter_map(|entry| entry.trim().rsplit_once(':'));
+    let entries = entries.filter_map(|(host, count)| Some((host, count.trim().parse().ok()?)));
+    entries
+        .flat_map(|(host, count)| {
+            let host = host.trim().trim_start_matches('[').trim_end_matches(']');
+            let found = (host, 0).to_socket_addrs().into_iter().flatten();
+            found.map(move |address| (address.ip(), count))
+        })
+        .collect()
 }
 
 fn options(
