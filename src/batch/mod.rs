@@ -18,6 +18,8 @@ mod codec;
 mod control;
 mod header;
 mod records;
+#[cfg(test)]
+mod testing;
 mod validate;
 mod varint;
 
@@ -30,5 +32,5 @@ pub use records::{
 };
 pub use validate::{
     BatchError, CompressionTarget, Origin, REJECTIONS_KEPT, RecordFault, RecordRejection,
-    RecordRejections, Rules, Validated, validate,
+    RecordRejections, RecordSizes, Rules, Unframed, Validated, validate,
 };

@@ -8,10 +8,12 @@
 //! What is written here is what Java's and librdkafka's readers take: snappy in the framing of
 //! snappy-java, lz4 in independent blocks of 64 KiB.
 
+mod gzip;
 mod snappy;
 
 use std::io::{self, BufRead, Read, Write};
 
+use self::gzip::GzipReader;
 use self::snappy::{SnappyReader, SnappyWriter};
 
 /// How the records of a batch are compressed (`CompressionType`).
@@ -133,7 +135,7 @@ impl<'a> Decoder<'a> {
     pub(super) fn new(codec: Codec, input: &'a [u8], cap: usize) -> Result<Self, DecompressError> {
         let stream: Box<dyn Read + 'a> = match codec {
             Codec::None => Box::new(input),
-            Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+            Codec::Gzip => Box::new(GzipReader::new(input)),
             Codec::Snappy => Box::new(SnappyReader::new(input, cap)),
             Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
             Codec::Zstd => {

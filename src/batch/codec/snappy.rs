@@ -121,7 +121,7 @@ fn corrupt(what: &'static str) -> io::Error {
 }
 
 /// Compresses block by block.
-pub(super) struct SnappyWriter {
+pub(in crate::batch) struct SnappyWriter {
     output: Vec<u8>,
     /// Not compressed yet; shorter than a block between writes.
     pending: Vec<u8>,

@@ -5,7 +5,7 @@ use crate::model::Timestamp;
 use super::super::header::{BatchHeader, NO_TIMESTAMP};
 use super::super::records::RecordIter;
 use super::rules::{
-    BatchError, REJECTIONS_KEPT, RecordFault, RecordRejection, RecordRejections, Rules,
+    BatchError, REJECTIONS_KEPT, RecordFault, RecordRejection, RecordRejections, RecordSizes, Rules,
 };
 use crate::model::limits::BATCH_HEADER_LENGTH;
 
@@ -15,9 +15,7 @@ pub(super) struct RecordFacts {
     pub(super) timestamp: Timestamp,
     /// Relative to the batch.
     pub(super) offset: i64,
-    /// `None` for a null key.
-    pub(super) key_size: Option<usize>,
-    pub(super) value_size: Option<usize>,
+    pub(super) sizes: RecordSizes,
 }
 
 /// Looks at one record after the other and remembers what is wrong.
@@ -83,8 +81,11 @@ impl Inspector {
             self.check(RecordFacts {
                 timestamp: record.timestamp,
                 offset: record.offset.0,
-                key_size: record.key.map(<[u8]>::len),
-                value_size: record.value.map(<[u8]>::len),
+                sizes: RecordSizes {
+                    key: record.key.map(<[u8]>::len),
+                    value: record.value.map(<[u8]>::len),
+                    skipped: false,
+                },
             });
         }
         self.finish()
@@ -115,7 +116,7 @@ impl Inspector {
     }
 
     fn fault(&self, record: &RecordFacts) -> Option<RecordFault> {
-        if self.compacted && record.key_size.is_none() {
+        if self.compacted && record.sizes.key.is_none() {
             return Some(RecordFault::KeyMissing);
         }
         if !self.topic_log_append_time && record.timestamp != NO_TIMESTAMP {
@@ -134,8 +135,7 @@ impl Inspector {
             .then(|| RecordFault::LogAppendTimeByProducer {
                 timestamp: record.timestamp,
                 offset: record.offset,
-                key_size: record.key_size,
-                value_size: record.value_size,
+                sizes: record.sizes,
             })
     }
 

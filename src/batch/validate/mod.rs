@@ -20,8 +20,14 @@
 //! **What Kafka refuses or mends and this accepts as it is**, all in compressed batches that are
 //! not looked into: a payload that its codec cannot read; records that are malformed, or not as
 //! many as the header says; a record later than the header's largest timestamp (Kafka stores the
-//! true one, and refuses one that is out of range); offset deltas with gaps (Kafka renumbers).
+//! true one, and refuses one that is out of range); offset deltas with gaps.
 //! Such a batch was made wrong by its producer, and its consumers see it as it was sent.
+//!
+//! **What this refuses otherwise than Kafka**: a record whose length is a varint of more than
+//! five bytes is malformed, not an unknown server error; a compressed batch that yields more than
+//! [`DECOMPRESSED_BATCH_BYTES_MAX`] is too large, where Kafka has no bound.
+//!
+//! [`DECOMPRESSED_BATCH_BYTES_MAX`]: crate::model::limits::DECOMPRESSED_BATCH_BYTES_MAX
 
 mod framing;
 mod inspect;
@@ -39,9 +45,9 @@ use super::header::{BatchHeader, ValidBatch, attribute};
 use self::inspect::Inspector;
 pub use self::rules::{
     BatchError, CompressionTarget, Origin, REJECTIONS_KEPT, RecordFault, RecordRejection,
-    RecordRejections, Rules,
+    RecordRejections, RecordSizes, Rules, Unframed,
 };
-use self::stream::{Recompressor, Renumbering, stream};
+use self::stream::{Offsets, Recompressor, stream};
 
 /// A batch that may be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,14 +90,11 @@ pub fn validate(bytes: Bytes, rules: &Rules, now: Timestamp) -> Result<Validated
     } else if inspector.header_answers() {
         stamped(header, bytes, rules, now, header.max_timestamp)?
     } else {
-        let streamed = stream(&mut inspector, &bytes, codec, None)?;
+        let offsets = stream(&mut inspector, &bytes, codec, None)?;
         let max_timestamp = inspector.finish()?;
-        match streamed {
-            Renumbering::NotNeeded => stamped(header, bytes, rules, now, max_timestamp)?,
-            Renumbering::Needed => {
-                let again = Inspector::new(header, rules, now);
-                recompressed(again, &bytes, codec, (codec, level), rules, now)?
-            }
+        match offsets {
+            Offsets::Contiguous => stamped(header, bytes, rules, now, max_timestamp)?,
+            Offsets::WithGaps => return Err(BatchError::OffsetGaps),
         }
     };
     Ok(Validated {
@@ -218,3 +221,6 @@ fn sealed(header: BatchHeader, bytes: Vec<u8>, rules: &Rules) -> Result<ValidBat
     }
     Ok(batch)
 }
+
+#[cfg(test)]
+mod tests;

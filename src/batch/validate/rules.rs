@@ -61,9 +61,10 @@ pub enum Origin {
 
 /// Why a batch was refused.
 ///
-/// Each variant names the exception that Kafka's response carries for it. Only
-/// [`Records`](Self::Records) comes with a message in Kafka's response; the texts of the others
-/// are for logs.
+/// Each variant names the exception that Kafka's response carries for it. [`Records`](Self::Records)
+/// comes with messages in Kafka's response, and [`Unframed`](Self::Unframed) with one, when it is
+/// the start of the records: then every partition of the request gets that code and message. The
+/// texts of the others are for logs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// Null, no bytes, or less than one batch (`InvalidRecordException`).
@@ -72,14 +73,12 @@ pub enum BatchError {
     /// Magic 0 or 1 (`InvalidRecordException`).
     #[error("record batches of magic {0} are no longer supported")]
     OldMagic(i8),
-    /// A length or magic that no format has (`CorruptRecordException`).
-    #[error("not a record batch: length {length}, magic {magic:?}")]
-    Unframed {
-        /// What stands where the length should.
-        length: i32,
-        /// What stands where the magic should, if the length made sense.
-        magic: Option<i8>,
-    },
+    /// A length or magic that no format has, at the start (`CorruptRecordException`).
+    #[error(transparent)]
+    Unframed(Unframed),
+    /// A length or magic that no format has, behind the batch (`CorruptRecordException`).
+    #[error("behind the batch: {0}")]
+    UnframedTail(Unframed),
     /// A second batch behind the first (`InvalidRecordException`).
     #[error("exactly one record batch is allowed per partition")]
     MoreThanOneBatch,
@@ -136,6 +135,10 @@ pub enum BatchError {
     /// `UnknownServerException`.
     #[error("failed to decompress: {0}")]
     Undecodable(String),
+    /// The offsets in a compressed batch do not count from 0 without gaps. Kafka fails in a way
+    /// that its clients see as `UnknownServerException`.
+    #[error("the offsets of a compressed batch have gaps")]
+    OffsetGaps,
     /// More came out of the payload than this broker looks through (`RecordTooLargeException`,
     /// so that clients split the batch). Kafka has no such bound.
     #[error("more than {0} bytes after decompression")]
@@ -146,6 +149,17 @@ pub enum BatchError {
     /// Some records are not allowed (`RecordValidationException`).
     #[error("{0}")]
     Records(RecordRejections),
+}
+
+/// A length or a magic that no format of records has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unframed {
+    /// Too short.
+    #[error("Record size {0} is less than the minimum record overhead (14)")]
+    Length(i32),
+    /// Unknown.
+    #[error("Invalid magic found in record: {0}")]
+    Magic(i8),
 }
 
 impl From<DecompressError> for BatchError {
@@ -245,11 +259,39 @@ pub enum RecordFault {
         timestamp: Timestamp,
         /// Of the record, relative to the batch.
         offset: i64,
-        /// Bytes of its key, if it has one.
-        key_size: Option<usize>,
-        /// Bytes of its value, if it has one.
-        value_size: Option<usize>,
+        /// Of the record.
+        sizes: RecordSizes,
     },
+}
+
+/// What Kafka prints of a record in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSizes {
+    /// Bytes of its key, if it has one.
+    pub key: Option<usize>,
+    /// Bytes of its value, if it has one.
+    pub value: Option<usize>,
+    /// Whether Kafka skips keys and values at this place, and prints the record as another type.
+    pub skipped: bool,
+}
+
+impl RecordSizes {
+    fn kind(&self) -> &'static str {
+        if self.skipped {
+            "PartialDefaultRecord"
+        } else {
+            "DefaultRecord"
+        }
+    }
+
+    /// The two types print null differently.
+    fn printed(&self, size: Option<usize>) -> String {
+        match size {
+            Some(size) => size.to_string(),
+            None if self.skipped => "-1".to_owned(),
+            None => "0".to_owned(),
+        }
+    }
 }
 
 impl RecordFault {
@@ -265,7 +307,7 @@ impl RecordFault {
     pub fn message(&self, partition: &str) -> String {
         match self {
             Self::KeyMissing => format!(
-                "Compacted topic cannot accept message without key in topic partition {partition}."
+                "Compacted topic cannot accept message without key in topic partition {partition}"
             ),
             Self::TimestampOutOfRange {
                 timestamp,
@@ -279,14 +321,14 @@ impl RecordFault {
             Self::LogAppendTimeByProducer {
                 timestamp,
                 offset,
-                key_size,
-                value_size,
+                sizes,
             } => format!(
-                "Invalid timestamp type in message DefaultRecord(offset={offset}, \
-                 timestamp={timestamp}, key={} bytes, value={} bytes). Producer should not set \
-                 timestamp type to LogAppendTime.",
-                key_size.unwrap_or(0),
-                value_size.unwrap_or(0)
+                "Invalid timestamp type in message {kind}(offset={offset}, \
+                 timestamp={timestamp}, key={key} bytes, value={value} bytes). Producer should \
+                 not set timestamp type to LogAppendTime.",
+                kind = sizes.kind(),
+                key = sizes.printed(sizes.key),
+                value = sizes.printed(sizes.value),
             ),
         }
     }

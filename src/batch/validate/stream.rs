@@ -1,7 +1,7 @@
 //! Walks the records of a compressed batch while they come out of the decompressor, and may
 //! recompress them on the way: neither the payload nor a record is ever in memory as a whole.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 
 use crate::model::Timestamp;
 use crate::model::limits::{BATCH_HEADER_LENGTH, DECOMPRESSED_BATCH_BYTES_MAX};
@@ -10,27 +10,28 @@ use super::super::codec::{Codec, Decoder, DecompressError, Encoder, Level, at_en
 use super::super::records::RecordFormatError;
 use super::super::varint::{put_varint, read_varint, read_varlong, varint_len};
 use super::inspect::{Inspector, RecordFacts};
-use super::rules::BatchError;
+use super::rules::{BatchError, RecordSizes};
 
 /// Bytes that are collected before they are handed to an encoder, and read from a decoder.
 const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Whether the offsets in a batch count from 0 without gaps, as Kafka stores them.
+/// Whether the offsets in a batch count from 0 without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Renumbering {
-    /// They do.
-    NotNeeded,
-    /// They do not: Kafka rebuilds such a batch.
-    Needed,
+pub(super) enum Offsets {
+    /// They do, as Kafka demands of compressed batches.
+    Contiguous,
+    /// They do not.
+    WithGaps,
 }
 
-/// Shows every record of `batch` to the inspector; writes them, renumbered, to `output`.
+/// Shows every record of `batch` to the inspector; writes them, numbered without gaps, to
+/// `output`.
 pub(super) fn stream(
     inspector: &mut Inspector,
     batch: &[u8],
     codec: Codec,
     mut output: Option<&mut Recompressor>,
-) -> Result<Renumbering, BatchError> {
+) -> Result<Offsets, BatchError> {
     let header = *inspector.header();
     let payload = batch.get(BATCH_HEADER_LENGTH..).unwrap_or_default();
     let cap = DECOMPRESSED_BATCH_BYTES_MAX.max(payload.len());
@@ -39,33 +40,31 @@ pub(super) fn stream(
         return Err(RecordFormatError::RecordCount(header.record_count).into());
     }
     let stamped = header.is_log_append_time().then_some(header.max_timestamp);
-    let mut renumbering = Renumbering::NotNeeded;
+    let mut offsets = Offsets::Contiguous;
     for index in 0..header.record_count {
         let fields = read_record(&mut input, i64::from(index), output.as_deref_mut())?;
         if fields.offset_delta != index {
-            renumbering = Renumbering::Needed;
+            offsets = Offsets::WithGaps;
         }
         inspector.check(RecordFacts {
             timestamp: stamped.unwrap_or(Timestamp(
                 header.base_timestamp.0.wrapping_add(fields.timestamp_delta),
             )),
             offset: header.base_offset.plus(i64::from(fields.offset_delta)).0,
-            key_size: fields.key_size,
-            value_size: fields.value_size,
+            sizes: fields.sizes,
         });
     }
-    if header.record_count > 0 && !at_end(&mut input).map_err(read_failure)? {
+    if header.record_count > 0 && !at_end(&mut input).map_err(DecompressError::from)? {
         return Err(RecordFormatError::TrailingBytes(input.buffer().len()).into());
     }
-    Ok(renumbering)
+    Ok(offsets)
 }
 
 /// The fields of a record that decide about it.
 struct Fields {
     timestamp_delta: i64,
     offset_delta: i32,
-    key_size: Option<usize>,
-    value_size: Option<usize>,
+    sizes: RecordSizes,
 }
 
 /// Reads one record; with an output, writes it there with offset delta `renumbered`.
@@ -92,9 +91,15 @@ fn read_record(
         output.varint(timestamp_delta)?;
         output.varint(renumbered)?;
     }
+    let skipped = output.is_none();
     body.copy = output;
-    let key_size = body.skip_nullable()?;
-    let value_size = body.skip_nullable()?;
+    let key = body.skip_nullable()?;
+    let value = body.skip_nullable()?;
+    let sizes = RecordSizes {
+        key,
+        value,
+        skipped,
+    };
     let headers = read_varint(|| body.byte())?;
     let count = usize::try_from(headers)
         .ok()
@@ -111,8 +116,7 @@ fn read_record(
     Ok(Fields {
         timestamp_delta,
         offset_delta,
-        key_size,
-        value_size,
+        sizes,
     })
 }
 
@@ -148,7 +152,7 @@ impl<R: BufRead> Body<'_, R> {
             .ok_or(RecordFormatError::Truncated)?;
         let mut missing = length;
         while missing > 0 {
-            let available = self.input.fill_buf().map_err(read_failure)?;
+            let available = self.input.fill_buf().map_err(DecompressError::from)?;
             if available.is_empty() {
                 return Err(RecordFormatError::Truncated.into());
             }
@@ -170,19 +174,11 @@ impl<R: BufRead> Body<'_, R> {
 fn next_byte(input: &mut impl BufRead) -> Result<u8, BatchError> {
     let &byte = input
         .fill_buf()
-        .map_err(read_failure)?
+        .map_err(DecompressError::from)?
         .first()
         .ok_or(RecordFormatError::Truncated)?;
     input.consume(1);
     Ok(byte)
-}
-
-/// A stream that stops too early is a malformed batch to Kafka; a damaged one is its own failure.
-fn read_failure(error: io::Error) -> BatchError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => RecordFormatError::Truncated.into(),
-        _ => DecompressError::from(error).into(),
-    }
 }
 
 /// Compresses records behind room for a header, up to a size.
