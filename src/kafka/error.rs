@@ -198,11 +198,13 @@ impl KafkaCode for BatchError {
             | Self::ControlBatch
             | Self::Sequence { .. }
             | Self::Format(_) => ResponseError::InvalidRecord,
-            Self::Unframed { .. } | Self::Checksum { .. } => ResponseError::CorruptMessage,
+            Self::Unframed(_) | Self::UnframedTail(_) | Self::Checksum { .. } => {
+                ResponseError::CorruptMessage
+            }
             Self::TooLarge { .. } | Self::DecompressedTooLarge(_) => {
                 ResponseError::MessageTooLarge
             }
-            Self::Codec(_) | Self::Undecodable(_) | Self::Compress(_) => {
+            Self::Codec(_) | Self::Undecodable(_) | Self::OffsetGaps | Self::Compress(_) => {
                 ResponseError::UnknownServerError
             }
             Self::Records(rejections) if rejections.is_timestamp() => {

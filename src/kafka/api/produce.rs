@@ -250,7 +250,8 @@ fn tells_log_start(error: &ProduceError) -> bool {
         ProduceError::Batch { error, .. } => match error {
             BatchError::NoBatch
             | BatchError::OldMagic(_)
-            | BatchError::Unframed { .. }
+            | BatchError::Unframed(_)
+            | BatchError::UnframedTail(_)
             | BatchError::MoreThanOneBatch
             | BatchError::TooLarge { .. }
             | BatchError::Checksum { .. } => false,
@@ -263,6 +264,7 @@ fn tells_log_start(error: &ProduceError) -> bool {
             | BatchError::Codec(_)
             | BatchError::Format(_)
             | BatchError::Undecodable(_)
+            | BatchError::OffsetGaps
             | BatchError::DecompressedTooLarge(_)
             | BatchError::Compress(_)
             | BatchError::Records(_) => true,
