@@ -15,6 +15,8 @@ mod load;
 mod log;
 mod replay;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, ConfigResource};
 pub use commit::{Catalog, CatalogOptions, CommitError};

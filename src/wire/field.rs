@@ -5,6 +5,10 @@ use uuid::Uuid;
 
 use super::{DecodeError, EncodeError, Format, Reader, Writer};
 
+/// Most bytes that an element of an array takes in memory for one byte on the wire: what bounds
+/// the memory that a decode may ask for.
+const EXPANSION_MAX: usize = 32;
+
 /// A type that a field of a schema may have.
 pub trait Field: Sized {
     /// Fewest bytes that a value takes in any version; at least 1. Bounds what an array's count
@@ -134,6 +138,12 @@ impl<T: Field> Prefixed for Vec<T> {
         reader: &mut Reader<'_>,
         format: Format,
     ) -> Result<Option<Self>, DecodeError> {
+        const {
+            assert!(
+                size_of::<T>() <= EXPANSION_MAX * T::SIZE_MIN,
+                "allocates too much per byte"
+            );
+        }
         let Some(count) = reader.length(format.flexible)? else {
             return Ok(None);
         };
