@@ -10,6 +10,10 @@ use crate::wire::metadata::{BeginTransactionRecord, EndTransactionRecord, Metada
 /// batches of up to 8 MiB (`KafkaRaftClient.MAX_BATCH_SIZE_BYTES`).
 pub(super) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most bytes of a record without key and headers beside its value: length, attributes, timestamp
+/// delta, offset delta, key length, value length, header count.
+const RECORD_OVERHEAD_MAX: usize = 5 + 1 + 1 + 5 + 1 + 5 + 1;
+
 /// Where batches of a file of their own stand, as snapshots do; the log stamps its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -57,7 +61,9 @@ pub(super) fn split(
     let mut builder = start(place);
     for record in records {
         let value = record.encode()?;
-        if !builder.is_empty() && builder.size().saturating_add(value.len()) > BATCH_BYTES_MAX {
+        if !builder.is_empty()
+            && builder.size() + value.len() + RECORD_OVERHEAD_MAX > BATCH_BYTES_MAX
+        {
             let batch = builder.build()?;
             place.next = batch.header.next_offset();
             batches.push(batch);
@@ -99,4 +105,52 @@ pub(super) fn leader_change(node: NodeId, at: Timestamp) -> Result<ValidBatch, C
         ..LeaderChangeMessage::default()
     };
     control(&message.into(), Place::ANYWHERE, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::metadata::NoOpRecord;
+
+    #[test]
+    fn batches_stay_within_their_limit_and_follow_each_other() {
+        let records = vec![MetadataRecord::NoOp(NoOpRecord::default()); 300_000];
+        let place = Place {
+            next: Offset(5),
+            epoch: LeaderEpoch(3),
+        };
+        let batches = split(&records, place, Timestamp(1)).unwrap();
+        assert!(batches.len() > 2);
+        let mut next = place.next;
+        for batch in &batches {
+            assert!(batch.bytes.len() <= BATCH_BYTES_MAX);
+            assert_eq!(
+                (batch.header.base_offset, batch.header.leader_epoch),
+                (next, place.epoch)
+            );
+            next = batch.header.next_offset();
+        }
+        assert_eq!(next, Offset(300_005));
+    }
+
+    #[test]
+    fn one_batch_needs_no_transaction_and_several_do() {
+        let noop = MetadataRecord::NoOp(NoOpRecord::default());
+        let small = atomic(vec![noop.clone(); 10], Timestamp(1)).unwrap();
+        assert_eq!(
+            small
+                .iter()
+                .map(|batch| batch.header.record_count)
+                .sum::<i32>(),
+            10
+        );
+        let large = atomic(vec![noop; 300_000], Timestamp(1)).unwrap();
+        assert_eq!(
+            large
+                .iter()
+                .map(|batch| batch.header.record_count)
+                .sum::<i32>(),
+            300_002
+        );
+    }
 }

@@ -269,7 +269,9 @@ impl Shared {
     /// Formats an empty log, and registers this process as Kafka's broker does at every start.
     fn register(&self) -> Result<(), CommitError> {
         let mut writer = self.writer.lock();
-        let mut image = self.image.load_full();
+        let mut image = Image::clone(&self.image.load());
+        self.abort_unfinished(&mut writer, &mut image)?;
+        let mut image = Arc::new(image);
         if !image.features.contains_key(METADATA_VERSION_FEATURE) {
             let (name, level) = (METADATA_VERSION_FEATURE.to_owned(), METADATA_VERSION);
             image = self.commit(&mut writer, &image, &[Change::Feature { name, level }])?;
@@ -317,13 +319,7 @@ impl Shared {
         records: Vec<MetadataRecord>,
     ) -> Result<Arc<Image>, CommitError> {
         let now = self.options.clock.wall();
-        if writer.unfinished {
-            let reason = Some("the log ended within it".to_owned());
-            for batch in batches::atomic(vec![AbortTransactionRecord { reason }.into()], now)? {
-                self.append_batch(writer, &mut next, batch)?;
-            }
-            writer.unfinished = false;
-        }
+        self.abort_unfinished(writer, &mut next)?;
         let batches = batches::atomic(records, now)?;
         let several = batches.len() > 1;
         for batch in batches {
@@ -335,6 +331,24 @@ impl Shared {
         let next = Arc::new(next);
         self.image.store(Arc::clone(&next));
         Ok(next)
+    }
+
+    /// Ends a metadata transaction that the log does not finish, so that what follows counts.
+    fn abort_unfinished(
+        &self,
+        writer: &mut WriterState,
+        next: &mut Image,
+    ) -> Result<(), CommitError> {
+        if !writer.unfinished {
+            return Ok(());
+        }
+        let reason = Some("the log ended within it".to_owned());
+        let records = vec![AbortTransactionRecord { reason }.into()];
+        for batch in batches::atomic(records, self.options.clock.wall())? {
+            self.append_batch(writer, next, batch)?;
+        }
+        writer.unfinished = false;
+        Ok(())
     }
 
     fn append_batch(

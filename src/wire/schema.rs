@@ -237,7 +237,7 @@ macro_rules! schema {
     (@any $($some:literal)+) => { true };
     (@within $format:ident, $since:literal) => { $format.version >= $since };
     (@within $format:ident, $since:literal, $until:literal) => {
-        $format.version >= $since && $format.version <= $until
+        ($since..=$until).contains(&$format.version)
     };
 }
 pub(crate) use schema;
