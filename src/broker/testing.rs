@@ -1,19 +1,24 @@
-//! Images for tests.
+//! Images and brokers for tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::Broker;
+use super::configs::SettingsCache;
+use super::topics::{NewTopic, TopicWriter};
 use crate::catalog::{Catalog, CatalogOptions, Change, CommitError, Image, PartitionState, Topic};
 use crate::clock::ManualClock;
+use crate::config::Config;
 use crate::model::{NodeId, Timestamp, TopicId, TopicName};
+use crate::storage::Store;
 
 /// The node of the tests.
 pub(crate) const NODE: NodeId = NodeId(1);
 
-/// An image with these topics, as (name, partitions); ids count from 100.
-pub(crate) fn image(topics: &[(&str, usize)]) -> Arc<Image> {
-    let catalog = Catalog::in_memory(CatalogOptions {
+fn catalog() -> Catalog {
+    Catalog::in_memory(CatalogOptions {
         node_id: NODE,
         directory_id: Uuid::from_u128(7),
         incarnation_id: Uuid::from_u128(8),
@@ -22,7 +27,12 @@ pub(crate) fn image(topics: &[(&str, usize)]) -> Arc<Image> {
         snapshot_interval_ms: 0,
         clock: ManualClock::at(Timestamp(0)),
     })
-    .unwrap();
+    .unwrap()
+}
+
+/// An image with these topics, as (name, partitions); ids count from 100.
+pub(crate) fn image(topics: &[(&str, usize)]) -> Arc<Image> {
+    let catalog = catalog();
     let topic = |(id, &(name, partitions)): (u128, &(&str, usize))| {
         Change::CreateTopic(Topic {
             name: TopicName::new(name).unwrap(),
@@ -35,4 +45,40 @@ pub(crate) fn image(topics: &[(&str, usize)]) -> Arc<Image> {
         .commit::<_, CommitError>(|_| Ok((changes, ())))
         .unwrap();
     image
+}
+
+/// A broker in memory with these settings.
+pub(crate) fn broker(settings: &[(&str, &str)]) -> Arc<Broker> {
+    let builder = settings
+        .iter()
+        .fold(Config::builder(), |builder, (key, value)| {
+            builder.set(key, value)
+        });
+    let clock = ManualClock::at(Timestamp(0));
+    Arc::new(Broker {
+        node_id: NODE,
+        cluster_id: "AAAAAAAAAAAAAAAAAAAAAQ".to_owned(),
+        config: Arc::new(builder.build().unwrap()),
+        catalog: catalog(),
+        topics: TopicWriter::new(1),
+        store: Arc::new(Store {}),
+        clock,
+        settings: SettingsCache::default(),
+    })
+}
+
+/// Creates topics, as (name, partitions).
+pub(crate) async fn create(broker: &Broker, topics: &[(&str, i32)]) {
+    let topic = |&(name, partitions): &(&str, i32)| NewTopic {
+        name: name.to_owned(),
+        partitions: Some(partitions),
+        ..NewTopic::default()
+    };
+    let topics = topics.iter().map(topic).collect();
+    for outcome in broker
+        .create_topics(topics, false, Duration::from_secs(1))
+        .await
+    {
+        outcome.result.unwrap();
+    }
 }

@@ -23,6 +23,8 @@ mod in_flight;
 pub(crate) mod reply;
 mod request;
 pub(crate) mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use adapter::{Adapter, ListenerAdapter};
 pub use dispatch::{SupportedApi, supported_apis};

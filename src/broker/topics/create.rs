@@ -342,3 +342,216 @@ impl Broker {
         Ok(partitions)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn topic(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {
+        NewTopic {
+            name: name.to_owned(),
+            partitions: Some(partitions).filter(|count| *count != -1),
+            replication_factor: Some(replication_factor).filter(|factor| *factor != -1),
+            ..NewTopic::default()
+        }
+    }
+
+    fn assigned(name: &str, partitions: &[(i32, &[i32])]) -> NewTopic {
+        let replicas = |nodes: &[i32]| nodes.iter().copied().map(NodeId).collect();
+        let assignments = partitions
+            .iter()
+            .map(|(partition, nodes)| (PartitionId(*partition), replicas(nodes)));
+        NewTopic {
+            name: name.to_owned(),
+            assignments: assignments.collect(),
+            ..NewTopic::default()
+        }
+    }
+
+    /// Each outcome as text: the number of partitions, or the refusal.
+    fn shown(outcomes: &Outcomes) -> Vec<String> {
+        let show = |outcome: &TopicOutcome<CreatedTopic, CreateTopicError>| match &outcome.result {
+            Ok(created) => created.topic.partitions.len().to_string(),
+            Err(error) => error.to_string(),
+        };
+        outcomes.iter().map(show).collect()
+    }
+
+    /// Each row was asked of Apache Kafka 4.1.2.
+    #[tokio::test]
+    async fn topics_are_refused_in_kafkas_order_and_words() {
+        let broker = broker(&[("num.partitions", "4")]);
+        let there = vec![topic("there", 1, 1), topic("a.b_c", 1, 1)];
+        assert_eq!(
+            shown(&broker.create_topics(there, false, SECOND).await),
+            ["1", "1"]
+        );
+        let unknown_broker =
+            "The manual partition assignment includes broker 2, but no such broker is registered.";
+        let cases = [
+            (topic("x", -1, -1), "4"),
+            (topic("x", 2, 1), "2"),
+            (topic("there", 0, 0), "Topic 'there' already exists."),
+            (
+                topic("", 1, 1),
+                "Topic name is invalid: the empty string is not allowed",
+            ),
+            (
+                topic("a_b.c", 1, 1),
+                "Topic 'a_b.c' collides with existing topic: a.b_c",
+            ),
+            (
+                topic("__cluster_metadata", 1, 1),
+                "Creation of internal topic __cluster_metadata is prohibited.",
+            ),
+            (
+                topic("x", 2, 3),
+                "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because only 1 broker(s) are registered.",
+            ),
+            (
+                topic("x", 0, 0),
+                "Replication factor must be larger than 0, or -1 to use the default value.",
+            ),
+            (
+                topic("x", 1, -2),
+                "Replication factor must be larger than 0, or -1 to use the default value.",
+            ),
+            (
+                topic("x", 0, 1),
+                "Number of partitions was set to an invalid non-positive value.",
+            ),
+            (
+                topic("x", -2, 3),
+                "Number of partitions was set to an invalid non-positive value.",
+            ),
+            (assigned("x", &[(1, &[1]), (0, &[1])]), "2"),
+            (assigned("x", &[(0, &[2])]), unknown_broker),
+            (
+                NewTopic {
+                    partitions: Some(5),
+                    ..assigned("x", &[(0, &[1])])
+                },
+                "A manual partition assignment was specified, but numPartitions was not set to -1.",
+            ),
+            (
+                NewTopic {
+                    partitions: Some(5),
+                    replication_factor: Some(3),
+                    ..assigned("x", &[(0, &[1])])
+                },
+                "A manual partition assignment was specified, but replication factor was not set to -1.",
+            ),
+        ];
+        for (new, answer) in cases {
+            let outcomes = broker.create_topics(vec![new.clone()], true, SECOND).await;
+            assert_eq!(shown(&outcomes), [answer], "{new:?}");
+        }
+        assert_eq!(broker.catalog.image().topic_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_twice_is_answered_once_and_keeps_none_from_being_created() {
+        let broker = broker(&[]);
+        let topics = vec![topic("d", 1, 1), topic("e", 1, 1), topic("d", 2, 1)];
+        let outcomes = broker.create_topics(topics, false, SECOND).await;
+        assert_eq!(shown(&outcomes), ["Duplicate topic name.", "1"]);
+        let image = broker.catalog.image();
+        assert!(image.topic_by_name("d").is_none() && image.topic_by_name("e").is_some());
+    }
+
+    #[tokio::test]
+    async fn names_of_one_request_may_collide_as_in_kafka() {
+        let broker = broker(&[]);
+        let topics = vec![topic("c.d", 1, 1), topic("c_d", 1, 1)];
+        assert_eq!(
+            shown(&broker.create_topics(topics, false, SECOND).await),
+            ["1", "1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_too_large_are_refused_as_a_whole() {
+        let broker = broker(&[]);
+        let too_many = "Excessively large number of partitions per request.";
+        let too_large = "Unable to perform excessively large batch operation.";
+        let with_config = NewTopic {
+            configs: vec![("retention.ms".to_owned(), Some("5".to_owned()))],
+            ..topic("x", 9_999, 1)
+        };
+        let cases = [
+            (vec![topic("x", 9_999, 1)], vec!["9999"]),
+            (vec![topic("x", 10_000, 1)], vec![too_large]),
+            (vec![with_config], vec![too_large]),
+            (
+                vec![topic("x", i32::MAX, 1), topic("y", i32::MAX, 1)],
+                vec![too_many; 2],
+            ),
+            (
+                vec![topic("x", 10_001, 1), topic("d", 1, 1), topic("d", 1, 1)],
+                vec![too_many; 3],
+            ),
+        ];
+        for (topics, answers) in cases {
+            assert_eq!(
+                shown(&broker.create_topics(topics, true, SECOND).await),
+                answers
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn without_time_nothing_is_created() {
+        let broker = broker(&[]);
+        let outcomes = broker
+            .create_topics(vec![topic("x", 1, 1)], false, Duration::ZERO)
+            .await;
+        assert!(matches!(
+            outcomes[0].result,
+            Err(CreateTopicError::TimedOut)
+        ));
+        assert_eq!(broker.catalog.image().topic_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn every_partition_of_a_new_topic_is_attached_and_leaves_with_it() {
+        use crate::broker::topics::TopicReference;
+        use crate::model::TopicPartition;
+        let broker = broker(&[]);
+        broker
+            .create_topics(vec![topic("x", 3, 1)], false, SECOND)
+            .await;
+        let topic = broker.catalog.image().topic_by_name("x").unwrap();
+        let attached = |partition| {
+            let id = TopicPartition {
+                topic: topic.id,
+                partition: PartitionId(partition),
+            };
+            broker.store.partition(&id).is_some()
+        };
+        assert_eq!([0, 1, 2, 3].map(attached), [true, true, true, false]);
+        let deleted = broker
+            .delete_topics(vec![TopicReference::Id(topic.id)], SECOND)
+            .await;
+        assert!(deleted[0].result.is_ok());
+        assert_eq!([0, 1, 2].map(attached), [false; 3]);
+        assert!(broker.catalog.image().topic_by_name("x").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_is_created_again_has_another_id() {
+        use crate::broker::topics::TopicReference;
+        let broker = broker(&[]);
+        let mut ids = std::collections::HashSet::new();
+        for _ in 0..3 {
+            broker
+                .create_topics(vec![topic("x", 1, 1)], false, SECOND)
+                .await;
+            assert!(ids.insert(broker.catalog.image().topic_by_name("x").unwrap().id));
+            let name = TopicReference::Name("x".to_owned());
+            broker.delete_topics(vec![name], SECOND).await;
+        }
+    }
+}

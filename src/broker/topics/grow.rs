@@ -234,3 +234,126 @@ impl Broker {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::broker::topics::NewTopic;
+    use crate::model::{PartitionId, TopicPartition};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn to(name: &str, count: i32) -> GrowTopic {
+        GrowTopic {
+            name: name.to_owned(),
+            count,
+            assignments: None,
+        }
+    }
+
+    fn by_hand(name: &str, count: i32, partitions: &[&[i32]]) -> GrowTopic {
+        let replicas = |nodes: &&[i32]| nodes.iter().copied().map(NodeId).collect();
+        let assignments = Some(partitions.iter().map(replicas).collect());
+        GrowTopic {
+            assignments,
+            ..to(name, count)
+        }
+    }
+
+    async fn with_topics(names: &[&str]) -> Arc<Broker> {
+        let broker = broker(&[]);
+        let topic = |name: &&str| NewTopic {
+            name: (*name).to_owned(),
+            partitions: Some(2),
+            ..NewTopic::default()
+        };
+        broker
+            .create_topics(names.iter().map(topic).collect(), false, SECOND)
+            .await;
+        broker
+    }
+
+    fn shown(outcomes: &Outcomes) -> Vec<String> {
+        let show = |outcome: &TopicOutcome<(), GrowTopicError>| match &outcome.result {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        outcomes.iter().map(show).collect()
+    }
+
+    #[tokio::test]
+    async fn new_partitions_follow_the_old_ones() {
+        let broker = with_topics(&["a"]).await;
+        let outcomes = broker.grow_topics(vec![to("a", 5)], false, SECOND).await;
+        assert_eq!(shown(&outcomes), ["ok"]);
+        let topic = broker.catalog.image().topic_by_name("a").unwrap();
+        assert_eq!(topic.partitions.len(), 5);
+        for partition in 0..5 {
+            let id = TopicPartition {
+                topic: topic.id,
+                partition: PartitionId(partition),
+            };
+            assert!(broker.store.partition(&id).is_some());
+        }
+    }
+
+    /// Each row was asked of Apache Kafka 4.1.2.
+    #[tokio::test]
+    async fn growth_is_refused_in_kafkas_words() {
+        let broker = with_topics(&["a", "b"]).await;
+        let cases = [
+            (vec![to("a", 2)], vec!["Topic already has 2 partition(s)."]),
+            (
+                vec![to("a", -1), to("b", 1)],
+                vec![
+                    "The topic a currently has 2 partition(s); -1 would not be an increase.",
+                    "The topic b currently has 2 partition(s); 1 would not be an increase.",
+                ],
+            ),
+            (
+                vec![to("a", 3), to("b", 3), to("a", 4)],
+                vec!["Duplicate topic name.", "ok"],
+            ),
+            (vec![to("nope", 3)], vec!["unknown topic"]),
+            (
+                vec![by_hand("a", 4, &[&[1]])],
+                vec![
+                    "Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.",
+                ],
+            ),
+            (
+                vec![by_hand("a", 3, &[&[1, 1]])],
+                vec!["The manual partition assignment includes the broker 1 more than once."],
+            ),
+            (vec![by_hand("a", 3, &[&[1]])], vec!["ok"]),
+            (vec![to("a", 10_002)], vec!["ok"]),
+            (
+                vec![to("a", 10_003)],
+                vec!["too many partitions in one request"],
+            ),
+            (
+                vec![to("a", 7_000), to("b", i32::MAX)],
+                vec!["ok", "too many partitions in one request"],
+            ),
+        ];
+        for (topics, answers) in cases {
+            assert_eq!(
+                shown(&broker.grow_topics(topics, true, SECOND).await),
+                answers
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn without_time_only_names_that_stand_twice_are_told() {
+        let broker = with_topics(&["a", "b"]).await;
+        let topics = vec![to("a", 4), to("a", 4), to("b", 4)];
+        let outcomes = broker.grow_topics(topics, false, Duration::ZERO).await;
+        assert!(matches!(
+            outcomes[0].result,
+            Err(GrowTopicError::NamedTwice)
+        ));
+        assert!(matches!(outcomes[1].result, Err(GrowTopicError::TimedOut)));
+    }
+}

@@ -81,3 +81,34 @@ pub(super) fn auto_created(broker: &Broker, name: &TopicName) -> NewTopic {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+
+    #[test]
+    fn internal_topics_get_their_own_settings() {
+        let broker = broker(&[
+            ("num.partitions", "3"),
+            ("offsets.topic.num.partitions", "7"),
+            ("transaction.state.log.segment.bytes", "2097152"),
+        ]);
+        let created = |name: &str| auto_created(&broker, &TopicName::new(name).unwrap());
+        let config = |topic: &NewTopic, key: &str| {
+            let found = topic.configs.iter().find(|(name, _)| name == key);
+            found
+                .and_then(|(_, value)| value.clone())
+                .unwrap_or_default()
+        };
+        let offsets = created("__consumer_offsets");
+        assert_eq!(offsets.partitions, Some(7));
+        assert_eq!(config(&offsets, "cleanup.policy"), "compact");
+        let transactions = created("__transaction_state");
+        assert_eq!(transactions.partitions, Some(50));
+        assert_eq!(config(&transactions, "segment.bytes"), "2097152");
+        let shares = created("__share_group_state");
+        assert_eq!(config(&shares, "retention.ms"), "-1");
+        assert_eq!(created("other").partitions, None);
+    }
+}

@@ -80,3 +80,78 @@ fn message(error: &GrowTopicError) -> Option<StrBytes> {
     );
     (!silent).then(|| text(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{broker, create};
+    use crate::kafka::testing::ask;
+
+    fn topic(name: &'static str, count: i32) -> CreatePartitionsTopic {
+        let name = StrBytes::from_static_str(name).into();
+        CreatePartitionsTopic::default()
+            .with_name(name)
+            .with_count(count)
+            .with_assignments(None)
+    }
+
+    #[tokio::test]
+    async fn every_version_grows_and_refuses_topic_by_topic() {
+        for version in CreatePartitions::VERSIONS {
+            let broker = broker(&[]);
+            create(&broker, &[("a", 2), ("b", 2), ("c", 2), ("d", 2)]).await;
+            let topics = vec![
+                topic("a", 4),
+                topic("b", 2),
+                topic("nope", 4),
+                topic("c", 3),
+                topic("c", 3),
+            ];
+            let request = CreatePartitionsRequest::default()
+                .with_topics(topics)
+                .with_timeout_ms(1_000);
+            let answer: CreatePartitionsResponse =
+                ask::<CreatePartitions, _, _>(&broker, version, &request).await;
+            let results: Vec<_> = answer
+                .results
+                .iter()
+                .map(|topic| (topic.error_code, topic.error_message.as_deref()))
+                .collect();
+            assert_eq!(
+                results,
+                [
+                    (0, None),
+                    (37, Some("Topic already has 2 partition(s).")),
+                    (3, None),
+                    (42, Some("Duplicate topic name.")),
+                ]
+            );
+            let image = broker.catalog.image();
+            assert_eq!(image.topic_by_name("a").unwrap().partitions.len(), 4);
+            assert_eq!(image.topic_by_name("c").unwrap().partitions.len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn validation_alone_adds_nothing() {
+        let broker = broker(&[]);
+        create(&broker, &[("a", 2)]).await;
+        let request = CreatePartitionsRequest::default()
+            .with_topics(vec![topic("a", 4)])
+            .with_timeout_ms(1_000)
+            .with_validate_only(true);
+        let answer: CreatePartitionsResponse =
+            ask::<CreatePartitions, _, _>(&broker, 3, &request).await;
+        assert_eq!(answer.results[0].error_code, 0);
+        assert_eq!(
+            broker
+                .catalog
+                .image()
+                .topic_by_name("a")
+                .unwrap()
+                .partitions
+                .len(),
+            2
+        );
+    }
+}

@@ -132,3 +132,144 @@ fn message(error: &CreateTopicError) -> Option<StrBytes> {
 fn configs(_context: &Context, _created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
     Vec::new()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::kafka::testing::ask;
+    use kafka_protocol::messages::BrokerId;
+    use kafka_protocol::messages::create_topics_request::{
+        CreatableReplicaAssignment, CreatableTopicConfig,
+    };
+
+    fn topic(name: &'static str, partitions: i32, factor: i16) -> CreatableTopic {
+        CreatableTopic::default()
+            .with_name(StrBytes::from_static_str(name).into())
+            .with_num_partitions(partitions)
+            .with_replication_factor(factor)
+    }
+
+    fn request(topics: Vec<CreatableTopic>) -> CreateTopicsRequest {
+        CreateTopicsRequest::default()
+            .with_topics(topics)
+            .with_timeout_ms(1_000)
+    }
+
+    #[tokio::test]
+    async fn every_version_creates_and_refuses_topic_by_topic() {
+        for version in CreateTopics::VERSIONS {
+            let broker = broker(&[]);
+            let by_hand = topic("hand", -1, -1).with_assignments(vec![
+                CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1)]),
+            ]);
+            let request = request(vec![topic("a", 2, 1), topic("b", 1, 3), by_hand]);
+            let answer: CreateTopicsResponse =
+                ask::<CreateTopics, _, _>(&broker, version, &request).await;
+            let codes: Vec<_> = answer.topics.iter().map(|topic| topic.error_code).collect();
+            assert_eq!(codes, [0, 38, 0]);
+            assert_eq!(answer.topics[0].error_message, None);
+            let message = answer.topics[1].error_message.as_deref().unwrap();
+            assert!(message.starts_with("Unable to replicate the partition 3 time(s)"));
+            if version >= WITH_CONFIGS {
+                let made = &answer.topics[0];
+                assert_eq!((made.num_partitions, made.replication_factor), (2, 1));
+                let refused = &answer.topics[1];
+                assert_eq!(
+                    (refused.num_partitions, refused.replication_factor),
+                    (-1, -1)
+                );
+                assert_eq!(refused.configs, Some(vec![]));
+            }
+            let image = broker.catalog.image();
+            let id = image.topic_by_name("a").unwrap().id.0;
+            assert_eq!(
+                answer.topics[0].topic_id,
+                if version >= 7 { id } else { Default::default() }
+            );
+            assert_eq!(image.topic_count(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_are_checked_and_told_with_their_source() {
+        let broker = broker(&[]);
+        let config = |name, value| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_value(Some(StrBytes::from_static_str(value)))
+        };
+        let good = topic("good", 1, 1).with_configs(vec![config("retention.ms", "1000")]);
+        let bad = topic("bad", 1, 1).with_configs(vec![config("retention.ms", "abc")]);
+        let odd = topic("odd", 1, 1).with_configs(vec![config("nope", "1")]);
+        let null =
+            topic("null", 1, 1).with_configs(vec![config("retention.ms", "1").with_value(None)]);
+        let request = request(vec![good, bad, odd, null]);
+        let answer: CreateTopicsResponse = ask::<CreateTopics, _, _>(&broker, 7, &request).await;
+        let messages: Vec<_> = answer
+            .topics
+            .iter()
+            .map(|topic| {
+                (
+                    topic.error_code,
+                    topic.error_message.as_deref().unwrap_or(""),
+                )
+            })
+            .collect();
+        assert_eq!(
+            messages,
+            [
+                (0, ""),
+                (
+                    40,
+                    "Invalid value abc for configuration retention.ms: Not a number of type LONG"
+                ),
+                (40, "Unknown topic config name: nope"),
+                (
+                    40,
+                    "Null value not supported for topic configs: retention.ms"
+                ),
+            ]
+        );
+        let configs = answer.topics[0].configs.as_ref().unwrap();
+        assert!(configs.is_sorted_by_key(|config| config.name.to_string()));
+        let find = |name| configs.iter().find(|config| &*config.name == name).unwrap();
+        let retention = find("retention.ms");
+        assert_eq!(
+            (retention.value.as_deref(), retention.config_source),
+            (Some("1000"), 1)
+        );
+        let segment = find("segment.bytes");
+        assert_eq!(
+            (segment.value.as_deref(), segment.config_source),
+            (Some("1073741824"), 5)
+        );
+    }
+
+    #[tokio::test]
+    async fn validation_alone_answers_as_if_and_creates_nothing() {
+        for version in CreateTopics::VERSIONS {
+            let broker = broker(&[("num.partitions", "4")]);
+            let request = request(vec![topic("a", -1, -1)]).with_validate_only(true);
+            let answer: CreateTopicsResponse =
+                ask::<CreateTopics, _, _>(&broker, version, &request).await;
+            assert_eq!(answer.topics[0].error_code, 0);
+            if version >= WITH_CONFIGS {
+                assert_eq!(answer.topics[0].num_partitions, 4);
+            }
+            assert_eq!(broker.catalog.image().topic_count(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_time_the_answer_is_a_timeout_without_words() {
+        let broker = broker(&[]);
+        for ms in [0, -1, i32::MIN] {
+            let request = request(vec![topic("a", 1, 1)]).with_timeout_ms(ms);
+            let answer: CreateTopicsResponse =
+                ask::<CreateTopics, _, _>(&broker, 7, &request).await;
+            assert_eq!(answer.topics[0].error_code, 7);
+            assert_eq!(answer.topics[0].error_message, None);
+        }
+    }
+}

@@ -103,3 +103,100 @@ fn message(error: &DeleteTopicError) -> Option<StrBytes> {
     );
     (!silent).then(|| text(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{broker, create};
+    use crate::kafka::testing::ask;
+    use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+
+    fn request(version: i16, names: &[&'static str]) -> DeleteTopicsRequest {
+        let names = names
+            .iter()
+            .map(|name| StrBytes::from_static_str(name).into());
+        let request = DeleteTopicsRequest::default().with_timeout_ms(1_000);
+        if version < BY_ID {
+            request.with_topic_names(names.collect())
+        } else {
+            let topic = |name| DeleteTopicState::default().with_name(Some(name));
+            request.with_topics(names.map(topic).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_version_deletes_and_refuses_topic_by_topic() {
+        for version in DeleteTopics::VERSIONS {
+            let broker = broker(&[]);
+            create(&broker, &[("a", 2), ("b", 1)]).await;
+            let id = broker.catalog.image().topic_by_name("a").unwrap().id.0;
+            let request = request(version, &["a", "nope", "b", "b"]);
+            let answer: DeleteTopicsResponse =
+                ask::<DeleteTopics, _, _>(&broker, version, &request).await;
+            let codes: Vec<_> = answer
+                .responses
+                .iter()
+                .map(|topic| topic.error_code)
+                .collect();
+            assert_eq!(codes, [0, 3, 42]);
+            let message = answer.responses[2].error_message.as_deref();
+            assert_eq!(message, (version >= 5).then_some("Duplicate topic name."));
+            let told = answer.responses[0].topic_id;
+            assert_eq!(told, if version >= BY_ID { id } else { Uuid::nil() });
+            let image = broker.catalog.image();
+            assert!(image.topic_by_name("a").is_none() && image.topic_by_name("b").is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_goes_by_id_and_its_name_is_told() {
+        let broker = broker(&[]);
+        create(&broker, &[("a", 1)]).await;
+        let id = broker.catalog.image().topic_by_name("a").unwrap().id.0;
+        let by_id = |id| {
+            DeleteTopicState::default()
+                .with_name(None)
+                .with_topic_id(id)
+        };
+        let request = DeleteTopicsRequest::default()
+            .with_timeout_ms(1_000)
+            .with_topics(vec![
+                by_id(id),
+                by_id(Uuid::from_u128(9)),
+                by_id(Uuid::nil()),
+            ]);
+        let answer: DeleteTopicsResponse = ask::<DeleteTopics, _, _>(&broker, 6, &request).await;
+        let codes: Vec<_> = answer
+            .responses
+            .iter()
+            .map(|topic| topic.error_code)
+            .collect();
+        assert_eq!(codes, [0, 100, 42]);
+        assert_eq!(answer.responses[0].name.as_ref().unwrap().to_string(), "a");
+    }
+
+    #[tokio::test]
+    async fn deletion_can_be_switched_off() {
+        for version in DeleteTopics::VERSIONS {
+            let broker = broker(&[("delete.topic.enable", "false")]);
+            create(&broker, &[("a", 1)]).await;
+            let request = request(version, &["a", "nope", "nope"]);
+            let answer: DeleteTopicsResponse =
+                ask::<DeleteTopics, _, _>(&broker, version, &request).await;
+            let code = if version < DELETION_DISABLED { 42 } else { 73 };
+            let codes: Vec<_> = answer
+                .responses
+                .iter()
+                .map(|topic| topic.error_code)
+                .collect();
+            assert_eq!(codes, [code; 3]);
+            assert!(
+                answer
+                    .responses
+                    .iter()
+                    .all(|topic| topic.error_message.is_none())
+            );
+            assert_eq!(broker.catalog.image().topic_count(), 1);
+        }
+    }
+}

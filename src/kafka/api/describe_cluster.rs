@@ -77,3 +77,50 @@ fn refused(error: ResponseError, message: String) -> DescribeClusterResponse {
         .with_error_message(Some(text(message)))
         .with_controller_id(BrokerId(-1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::kafka::testing::ask;
+
+    async fn answer(version: i16, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+        let broker = broker(&[("broker.rack", "r1")]);
+        ask::<DescribeCluster, _, _>(&broker, version, request).await
+    }
+
+    #[tokio::test]
+    async fn the_only_broker_stands_under_the_listeners_address() {
+        for version in DescribeCluster::VERSIONS {
+            let request =
+                DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
+            let answer = answer(version, &request).await;
+            let expected = DescribeClusterBroker::default()
+                .with_broker_id(BrokerId(1))
+                .with_host("broker".into())
+                .with_port(9092)
+                .with_rack(Some("r1".into()));
+            assert_eq!(answer.brokers, [expected]);
+            assert_eq!(&*answer.cluster_id, "AAAAAAAAAAAAAAAAAAAAAQ");
+            assert_eq!((answer.error_code, answer.controller_id), (0, BrokerId(1)));
+            assert_eq!(answer.cluster_authorized_operations, 8096);
+        }
+        let silent = answer(2, &DescribeClusterRequest::default()).await;
+        assert_eq!(silent.cluster_authorized_operations, i32::MIN);
+    }
+
+    #[tokio::test]
+    async fn other_endpoints_are_refused() {
+        for version in 1..=2 {
+            for (endpoints, code) in [(2, 114), (7, 115)] {
+                let request = DescribeClusterRequest::default().with_endpoint_type(endpoints);
+                let answer = answer(version, &request).await;
+                assert_eq!(answer.error_code, code);
+                assert_eq!(
+                    (answer.controller_id, answer.brokers.len()),
+                    (BrokerId(-1), 0)
+                );
+            }
+        }
+    }
+}

@@ -118,3 +118,69 @@ fn partition((index, state): (i32, &PartitionState)) -> Partition {
         .with_eligible_leader_replicas(Some(vec![]))
         .with_last_known_elr(Some(vec![]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{broker, create};
+    use crate::kafka::testing::ask;
+    use kafka_protocol::messages::describe_topic_partitions_request::{
+        Cursor as RequestCursor, TopicRequest,
+    };
+    use kafka_protocol::protocol::StrBytes;
+
+    fn request(names: &[&'static str], limit: i32) -> DescribeTopicPartitionsRequest {
+        let topic = |name: &&'static str| {
+            TopicRequest::default().with_name(StrBytes::from_static_str(name).into())
+        };
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(names.iter().map(topic).collect())
+            .with_response_partition_limit(limit)
+    }
+
+    #[tokio::test]
+    async fn pages_go_on_at_their_cursor() {
+        let broker = broker(&[("max.request.partition.size.limit", "3")]);
+        create(&broker, &[("b", 2), ("a", 4)]).await;
+        let mut request = request(&["b", "a", "nope"], 100);
+        let mut seen = Vec::new();
+        loop {
+            let page: DescribeTopicPartitionsResponse =
+                ask::<DescribeTopicPartitions, _, _>(&broker, 0, &request).await;
+            for topic in &page.topics {
+                let name = topic.name.as_ref().unwrap().to_string();
+                assert_eq!(topic.topic_authorized_operations, 3576);
+                seen.push(format!("{name} {}", topic.error_code));
+                for partition in &topic.partitions {
+                    assert_eq!(partition.eligible_leader_replicas, Some(vec![]));
+                    assert_eq!(partition.last_known_elr, Some(vec![]));
+                    seen.push(format!("{name}-{}", partition.partition_index));
+                }
+            }
+            let Some(next) = page.next_cursor else { break };
+            let cursor = RequestCursor::default()
+                .with_topic_name(next.topic_name)
+                .with_partition_index(next.partition_index);
+            request.cursor = Some(cursor);
+        }
+        assert_eq!(
+            seen,
+            [
+                "a 0", "a-0", "a-1", "a-2", "a 0", "a-3", "b 0", "b-0", "b-1", "nope 3"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_foreign_cursor_is_refused_for_every_topic() {
+        let broker = broker(&[]);
+        create(&broker, &[("a", 1), ("b", 1)]).await;
+        let cursor = RequestCursor::default().with_topic_name(StrBytes::from("ab").into());
+        let request = request(&["b", "a"], 5).with_cursor(Some(cursor));
+        let answer: DescribeTopicPartitionsResponse =
+            ask::<DescribeTopicPartitions, _, _>(&broker, 0, &request).await;
+        let codes: Vec<_> = answer.topics.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(codes, [42, 42]);
+        assert_eq!(answer.topics[0].topic_authorized_operations, i32::MIN);
+    }
+}

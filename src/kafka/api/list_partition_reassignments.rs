@@ -30,3 +30,23 @@ impl Handler for ListPartitionReassignments {
         Reply::ready(&context, &ListPartitionReassignmentsResponse::default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::kafka::testing::ask;
+    use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
+
+    #[tokio::test]
+    async fn nothing_moves_whatever_is_asked() {
+        let broker = broker(&[]);
+        let unknown = ListPartitionReassignmentsTopics::default().with_partition_indexes(vec![3]);
+        for topics in [None, Some(vec![]), Some(vec![unknown])] {
+            let request = ListPartitionReassignmentsRequest::default().with_topics(topics);
+            let answer: ListPartitionReassignmentsResponse =
+                ask::<ListPartitionReassignments, _, _>(&broker, 0, &request).await;
+            assert_eq!(answer, ListPartitionReassignmentsResponse::default());
+        }
+    }
+}

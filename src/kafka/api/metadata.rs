@@ -183,3 +183,153 @@ fn partition((index, state): (i32, &PartitionState)) -> MetadataResponsePartitio
         .with_replica_nodes(broker_ids(&state.replicas))
         .with_isr_nodes(broker_ids(&state.isr))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::kafka::testing::ask;
+    use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+
+    fn named(names: &[&'static str]) -> MetadataRequest {
+        let topic = |name: &&'static str| {
+            let name = TopicName((*name).into());
+            MetadataRequestTopic::default().with_name(Some(name))
+        };
+        MetadataRequest::default().with_topics(Some(names.iter().map(topic).collect()))
+    }
+
+    fn by_id(id: Uuid) -> MetadataRequest {
+        let topic = MetadataRequestTopic::default()
+            .with_topic_id(id)
+            .with_name(None);
+        MetadataRequest::default().with_topics(Some(vec![topic]))
+    }
+
+    /// `name:partitions` or `name!code` of each topic.
+    fn shown(answer: &MetadataResponse) -> Vec<String> {
+        let show = |topic: &MetadataResponseTopic| {
+            let name = topic
+                .name
+                .as_ref()
+                .map_or("-".to_owned(), |name| name.to_string());
+            match topic.error_code {
+                0 => format!("{name}:{}", topic.partitions.len()),
+                code => format!("{name}!{code}"),
+            }
+        };
+        answer.topics.iter().map(show).collect()
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_is_asked_for_is_there_in_the_same_answer() {
+        for version in Metadata::VERSIONS {
+            let broker = broker(&[("num.partitions", "3"), ("broker.rack", "r1")]);
+            let request = named(&["new", "b d", "new", "__consumer_offsets"]);
+            let answer: MetadataResponse = ask::<Metadata, _, _>(&broker, version, &request).await;
+            assert_eq!(shown(&answer), ["new:3", "b d!17", "__consumer_offsets:50"]);
+            assert_eq!(&*answer.brokers[0].host, "broker");
+            assert_eq!(answer.brokers[0].port, 9092);
+            let rack = answer.brokers[0].rack.as_deref();
+            assert_eq!(rack, (version >= 1).then_some("r1"));
+            let topic = &answer.topics[0];
+            assert_eq!(topic.topic_id.is_nil(), version < 10);
+            let indexes: Vec<_> = topic.partitions.iter().map(|p| p.partition_index).collect();
+            assert_eq!(indexes, [0, 1, 2]);
+            assert_eq!(topic.partitions[0].leader_id, BrokerId(1));
+            assert_eq!(
+                topic.partitions[0].leader_epoch,
+                if version >= 7 { 0 } else { -1 }
+            );
+            assert_eq!(answer.topics[2].is_internal, version >= 1);
+            if version >= 1 {
+                assert_eq!(answer.controller_id, BrokerId(1));
+            }
+            let cluster = answer.cluster_id.as_deref();
+            assert_eq!(cluster, (version >= 2).then_some("AAAAAAAAAAAAAAAAAAAAAQ"));
+        }
+    }
+
+    #[tokio::test]
+    async fn topics_are_created_only_where_request_and_setting_allow() {
+        for version in Metadata::VERSIONS {
+            let broker = broker(&[("auto.create.topics.enable", "false")]);
+            let answer: MetadataResponse =
+                ask::<Metadata, _, _>(&broker, version, &named(&["x"])).await;
+            assert_eq!(shown(&answer), ["x!3"]);
+        }
+        for version in AUTO_CREATION..=13 {
+            let broker = broker(&[]);
+            let request = named(&["x"]).with_allow_auto_topic_creation(false);
+            let answer: MetadataResponse = ask::<Metadata, _, _>(&broker, version, &request).await;
+            assert_eq!(shown(&answer), ["x!3"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_cannot_be_created_stays_unknown() {
+        let broker = broker(&[("default.replication.factor", "3")]);
+        let request = named(&["x", "__cluster_metadata", "__transaction_state"]);
+        let answer: MetadataResponse = ask::<Metadata, _, _>(&broker, 12, &request).await;
+        assert_eq!(
+            shown(&answer),
+            ["x!3", "__cluster_metadata!3", "__transaction_state:50"]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_empty_list_is_all_topics_in_v0_and_none_later() {
+        let broker = broker(&[]);
+        let _: MetadataResponse = ask::<Metadata, _, _>(&broker, 5, &named(&["b", "a"])).await;
+        for version in Metadata::VERSIONS {
+            let empty: MetadataResponse =
+                ask::<Metadata, _, _>(&broker, version, &named(&[])).await;
+            assert_eq!(empty.topics.len(), if version == 0 { 2 } else { 0 });
+            if version >= NULL_IS_ALL {
+                let all = MetadataRequest::default().with_topics(None);
+                let all: MetadataResponse = ask::<Metadata, _, _>(&broker, version, &all).await;
+                assert_eq!(shown(&all), ["a:1", "b:1"]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn topics_are_found_by_id_from_v12_on() {
+        let broker = broker(&[]);
+        let made: MetadataResponse = ask::<Metadata, _, _>(&broker, 12, &named(&["a"])).await;
+        let id = made.topics[0].topic_id;
+        for version in BY_ID..=13 {
+            let found: MetadataResponse = ask::<Metadata, _, _>(&broker, version, &by_id(id)).await;
+            assert_eq!(shown(&found), ["a:1"]);
+            let unknown = Uuid::from_u128(9);
+            let lost: MetadataResponse =
+                ask::<Metadata, _, _>(&broker, version, &by_id(unknown)).await;
+            assert_eq!(shown(&lost), ["-!100"]);
+            assert_eq!(lost.topics[0].topic_id, unknown);
+        }
+        for version in 10..BY_ID {
+            let refused: MetadataResponse =
+                ask::<Metadata, _, _>(&broker, version, &by_id(id)).await;
+            assert_eq!(shown(&refused), ["!42"]);
+            assert_eq!(refused.controller_id, BrokerId(-1));
+        }
+        let neither: MetadataResponse =
+            ask::<Metadata, _, _>(&broker, 12, &by_id(Uuid::nil())).await;
+        assert_eq!(shown(&neither), ["!-1"]);
+    }
+
+    #[tokio::test]
+    async fn everything_is_authorized_and_told_on_request() {
+        let broker = broker(&[]);
+        for version in TOPIC_AUTHORIZED..=13 {
+            let cluster = CLUSTER_AUTHORIZED.contains(&version);
+            let request = named(&["a"])
+                .with_include_topic_authorized_operations(true)
+                .with_include_cluster_authorized_operations(cluster);
+            let answer: MetadataResponse = ask::<Metadata, _, _>(&broker, version, &request).await;
+            assert_eq!(answer.topics[0].topic_authorized_operations, 3576);
+            let expected = if cluster { 8096 } else { i32::MIN };
+            assert_eq!(answer.cluster_authorized_operations, expected);
+        }
+    }
+}
