@@ -1,18 +1,19 @@
 //! Images and brokers for tests.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Broker;
-use super::configs::SettingsCache;
-use super::topics::{NewTopic, TopicWriter};
+use super::topics::NewTopic;
+use super::{Broker, BrokerOptions};
 use crate::catalog::{Catalog, CatalogOptions, Change, CommitError, Image, PartitionState, Topic};
 use crate::clock::ManualClock;
 use crate::config::Config;
+use crate::io::MemoryIo;
 use crate::model::{NodeId, Timestamp, TopicId, TopicName};
-use crate::storage::Store;
+use crate::storage::Durability;
 
 /// The node of the tests.
 pub(crate) const NODE: NodeId = NodeId(1);
@@ -54,17 +55,16 @@ pub(crate) fn broker(settings: &[(&str, &str)]) -> Arc<Broker> {
         .fold(Config::builder(), |builder, (key, value)| {
             builder.set(key, value)
         });
-    let clock = ManualClock::at(Timestamp(0));
-    Arc::new(Broker {
-        node_id: NODE,
-        cluster_id: "AAAAAAAAAAAAAAAAAAAAAQ".to_owned(),
+    Broker::open(BrokerOptions {
         config: Arc::new(builder.build().unwrap()),
-        catalog: catalog(),
-        topics: TopicWriter::new(1),
-        store: Arc::new(Store {}),
-        clock,
-        settings: SettingsCache::default(),
+        io: MemoryIo::shared(),
+        dir: PathBuf::from("/data"),
+        durability: Durability::Memory,
+        clock: ManualClock::at(Timestamp(0)),
+        seed: 1,
+        endpoints: Vec::new(),
     })
+    .unwrap()
 }
 
 /// Creates topics, as (name, partitions).

@@ -96,6 +96,7 @@ fn result(
 ) -> CreatableTopicResult {
     let answer = CreatableTopicResult::default()
         .with_name(text(outcome.name).into())
+        .with_error_message(None)
         .with_configs(Some(vec![]));
     match outcome.result {
         Ok(created) => {
