@@ -54,7 +54,10 @@ impl Gate {
     pub(super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         let start = self.reserve_start();
-        tokio::time::sleep_until(start).await;
+        // A timer would wait for the next millisecond even if there is nothing to wait for.
+        if start > Instant::now() {
+            tokio::time::sleep_until(start).await;
+        }
         Some(slot)
     }
 
