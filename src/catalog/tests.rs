@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::{
     Catalog, CatalogOptions, Change, CommitError, ConfigResource, Image, LoadError, PartitionState,
     ReplayError, Topic,
 };
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, SystemClock};
 use crate::io::{MemoryIo, SharedIo};
 use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, Timestamp, TopicId, TopicName,
@@ -494,10 +494,11 @@ proptest! {
 #[test]
 #[ignore = "a measurement"]
 fn the_cost_of_a_hundred_thousand_topics() {
-    let took = |what: &str, start: Instant| println!("{what}: {:?}", start.elapsed());
+    let time = SystemClock::shared();
+    let took = |what: &str, start: Duration| println!("{what}: {:?}", time.monotonic() - start);
     let disk = Disk::new();
     let catalog = disk.open().unwrap();
-    let start = Instant::now();
+    let start = time.monotonic();
     for id in 0..100_000 {
         commit(
             &catalog,
@@ -506,7 +507,7 @@ fn the_cost_of_a_hundred_thousand_topics() {
         .unwrap();
     }
     took("create 100,000 topics, a commit each", start);
-    let start = Instant::now();
+    let start = time.monotonic();
     let snapshot = super::snapshot::encode(&catalog.image(), Uuid::nil(), Timestamp(0)).unwrap();
     took(
         &format!(
@@ -515,7 +516,7 @@ fn the_cost_of_a_hundred_thousand_topics() {
         ),
         start,
     );
-    let start = Instant::now();
+    let start = time.monotonic();
     for id in 0..100_000 {
         commit(
             &catalog,
@@ -525,7 +526,7 @@ fn the_cost_of_a_hundred_thousand_topics() {
     }
     took("delete them, a commit each", start);
     let log = disk.journal.bytes();
-    let start = Instant::now();
+    let start = time.monotonic();
     let mut loader = Loader::new(Image::default());
     loader.log(&log).unwrap();
     took(&format!("replay all of it, {} bytes", log.len()), start);
@@ -542,7 +543,7 @@ fn the_cost_of_a_hundred_thousand_topics() {
     }
     catalog.snapshot().unwrap();
     drop(catalog);
-    let start = Instant::now();
+    let start = time.monotonic();
     let catalog = disk.open().unwrap();
     took("open with 1,000 topics from a snapshot", start);
     assert_eq!(catalog.image().topic_count(), 1_000);
