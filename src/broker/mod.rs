@@ -118,6 +118,9 @@ impl Broker {
                 clock: Arc::clone(&options.clock),
             },
         )?;
+        if !opened.clean {
+            catalog.bump_leader_epochs().map_err(LoadError::from)?;
+        }
         let broker = Arc::new(Self {
             node_id,
             cluster_id: opened.cluster_id,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::batch::{BuildError, ValidBatch};
 use crate::clock::SharedClock;
-use crate::model::{LeaderEpoch, NodeId, Offset};
+use crate::model::{LeaderEpoch, NodeId, Offset, PartitionId};
 use crate::storage::Store;
 use crate::wire::EncodeError;
 use crate::wire::metadata::{
@@ -75,7 +75,7 @@ struct Shared {
     writer: Mutex<WriterState>,
     /// Held while a snapshot is written; end of the last one.
     snapshotted: Mutex<Offset>,
-    log: Option<Log>,
+    log: Log,
 }
 
 /// What only the writer needs.
@@ -112,53 +112,37 @@ impl Catalog {
             options.clock.wall(),
         )?;
         log.note_leader(options.node_id, epoch);
-        let state = WriterState {
-            bytes,
-            attempted: options.clock.monotonic(),
-            unfinished,
-        };
         let image = Image {
             next_offset,
             epoch,
             ..image
         };
-        let catalog = Self::start(image, state, snapshot, Some(log), options)?;
-        // What every start writes is no reason for a snapshot.
-        catalog.shared.writer.lock().bytes = bytes;
-        Ok(catalog)
-    }
-
-    /// A catalog without a log: what it holds goes with it.
-    pub fn in_memory(options: CatalogOptions) -> Result<Self, LoadError> {
-        let attempted = options.clock.monotonic();
         let state = WriterState {
-            bytes: 0,
-            attempted,
-            unfinished: false,
+            bytes,
+            attempted: options.clock.monotonic(),
+            unfinished,
         };
-        Self::start(Image::default(), state, Offset(0), None, options)
-    }
-
-    /// Writes what every start has to say.
-    fn start(
-        image: Image,
-        state: WriterState,
-        snapshotted: Offset,
-        log: Option<Log>,
-        options: CatalogOptions,
-    ) -> Result<Self, LoadError> {
         let shared = Shared {
             options,
             image: ArcSwap::from_pointee(image),
             writer: Mutex::new(state),
-            snapshotted: Mutex::new(snapshotted),
+            snapshotted: Mutex::new(snapshot),
             log,
         };
         shared.register()?;
+        // What every start writes is no reason for a snapshot.
+        shared.writer.lock().bytes = bytes;
         Ok(Self {
             shared: Arc::new(shared),
             snapshotter: Mutex::new(None),
         })
+    }
+
+    /// A catalog whose log is a list in memory, for tests of what stands on it.
+    #[cfg(test)]
+    pub(crate) fn in_memory(options: CatalogOptions) -> Result<Self, LoadError> {
+        let journal = Arc::new(super::log::fake::FakeJournal::default());
+        Self::on(journal.log(&crate::io::MemoryIo::shared()), options)
     }
 
     /// The image now.
@@ -191,12 +175,29 @@ impl Catalog {
         Ok((next, answer))
     }
 
+    /// Raises the leader epoch of every partition, in one commit: after an unclean stop a log may
+    /// have lost its end, and clients find that out by the epoch (KIP-320).
+    pub fn bump_leader_epochs(&self) -> Result<Arc<Image>, CommitError> {
+        self.commit(|image| {
+            let bumps = image.topics().flat_map(|topic| {
+                let id = topic.id;
+                let epochs: Vec<_> = topic.partitions.iter().map(|p| p.leader_epoch).collect();
+                (0..)
+                    .zip(epochs)
+                    .map(move |(number, epoch)| Change::BumpLeaderEpoch {
+                        topic: id,
+                        partition: PartitionId(number),
+                        leader_epoch: LeaderEpoch(epoch.0.saturating_add(1)),
+                    })
+            });
+            Ok::<_, CommitError>((bumps.collect(), ()))
+        })
+        .map(|(image, ())| image)
+    }
+
     /// Waits until everything committed below `offset` is durable as the mode promises.
     pub async fn durable(&self, offset: Offset) -> Result<(), CommitError> {
-        match &self.shared.log {
-            Some(log) => log.durable(offset).await,
-            None => Ok(()),
-        }
+        self.shared.log.durable(offset).await
     }
 
     /// Writes a snapshot if there is anything new (clean stop), after one that is being written.
@@ -358,10 +359,7 @@ impl Shared {
         batch: ValidBatch,
     ) -> Result<(), CommitError> {
         let bytes = batch.bytes.len() as u64;
-        next.next_offset = match &self.log {
-            Some(log) => log.append(batch)?,
-            None => next.next_offset.plus(i64::from(batch.header.record_count)),
-        };
+        next.next_offset = self.log.append(batch)?;
         writer.bytes = writer.bytes.saturating_add(bytes);
         Ok(())
     }
@@ -378,7 +376,6 @@ impl Shared {
     }
 
     fn snapshot(&self) -> Result<(), CommitError> {
-        let Some(log) = &self.log else { return Ok(()) };
         let mut snapshotted = self.snapshotted.lock();
         let image = {
             let mut writer = self.writer.lock();
@@ -392,7 +389,7 @@ impl Shared {
         if image.next_offset <= *snapshotted {
             return Ok(());
         }
-        if let Err(error) = log.snapshot(&image, &self.options) {
+        if let Err(error) = self.log.snapshot(&image, &self.options) {
             // Not at the next commit, but at the stop at the latest.
             let mut writer = self.writer.lock();
             writer.bytes = writer.bytes.max(1);

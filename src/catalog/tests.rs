@@ -226,6 +226,33 @@ fn partitions_are_added_and_leader_epochs_rise_by_one() {
 }
 
 #[test]
+fn an_unclean_start_raises_every_leader_epoch_in_one_commit() {
+    let disk = Disk::new();
+    let catalog = disk.open().unwrap();
+    commit(
+        &catalog,
+        vec![
+            Change::CreateTopic(topic("a", 1, 2)),
+            Change::CreateTopic(topic("b", 2, 1)),
+        ],
+    )
+    .unwrap();
+    let before = catalog.image();
+    let after = catalog.bump_leader_epochs().unwrap();
+    assert_eq!(after.next_offset(), before.next_offset().plus(3));
+    for topic in after.topics() {
+        assert!(
+            topic
+                .partitions
+                .iter()
+                .all(|state| state.leader_epoch == LeaderEpoch(1))
+        );
+    }
+    drop(catalog);
+    assert_eq!(lasting(&disk.open().unwrap().image()), lasting(&after));
+}
+
+#[test]
 fn producer_ids_move_on() {
     let catalog = catalog();
     let image = commit(
