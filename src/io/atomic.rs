@@ -15,7 +15,12 @@ pub enum Persist {
 }
 
 /// Writes `<path>.tmp`, then renames it over `path`: the way Kafka's `CheckpointFile` does it.
-pub fn replace_file(io: &dyn Io, path: &Path, content: &[u8], persist: Persist) -> std::io::Result<()> {
+pub fn replace_file(
+    io: &dyn Io,
+    path: &Path,
+    content: &[u8],
+    persist: Persist,
+) -> std::io::Result<()> {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = Path::new(&name);

@@ -55,7 +55,7 @@ impl Io for MemoryIo {
         let path = plain(path);
         let mut nodes = self.nodes.lock();
         match nodes.get(&path) {
-            Some(Node::File(file)) => return Ok(file.clone()),
+            Some(Node::File(file)) => return Ok(Arc::new(Handle(file.clone()))),
             Some(Node::Directory) => return Err(ErrorKind::IsADirectory.into()),
             None if mode != OpenMode::Create => return Err(not_found(&path)),
             None => {}
@@ -67,7 +67,7 @@ impl Io for MemoryIo {
         }
         let file = Arc::new(MemoryFile::default());
         nodes.insert(path, Node::File(file.clone()));
-        Ok(file)
+        Ok(Arc::new(Handle(file)))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -182,9 +182,13 @@ impl Io for MemoryIo {
         }
         let held = Arc::new(MemoryFile::default());
         *holder = Arc::downgrade(&held);
-        Ok(held)
+        Ok(Arc::new(Handle(held)))
     }
 }
+
+/// One opening of a file: as with descriptors, each is an owner of its own.
+#[derive(Debug)]
+struct Handle(Arc<MemoryFile>);
 
 #[derive(Debug, Default)]
 struct MemoryFile {
@@ -282,9 +286,9 @@ impl Content {
     }
 }
 
-impl File for MemoryFile {
+impl File for Handle {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        let content = self.content.read();
+        let content = self.0.content.read();
         let Some(first) = content.piece_at(position) else {
             return Ok(0);
         };
@@ -305,7 +309,7 @@ impl File for MemoryFile {
     }
 
     fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
-        let mut content = self.content.write();
+        let mut content = self.0.content.write();
         let written: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut bytes = Vec::with_capacity(written);
         for slice in slices {
@@ -335,7 +339,7 @@ impl File for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut content = self.content.write();
+        let mut content = self.0.content.write();
         if len <= content.len {
             content.truncate(len);
         } else {
@@ -346,7 +350,7 @@ impl File for MemoryFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.content.read().len)
+        Ok(self.0.content.read().len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -354,7 +358,7 @@ impl File for MemoryFile {
     }
 
     fn shared(&self, position: u64, len: usize) -> Option<Bytes> {
-        let content = self.content.read();
+        let content = self.0.content.read();
         let piece = content.pieces.get(content.piece_at(position)?)?;
         let from = usize::try_from(position.checked_sub(piece.start)?).ok()?;
         let to = from.checked_add(len)?;
@@ -383,12 +387,12 @@ mod tests {
 
     #[test]
     fn many_small_appends_become_few_pieces() {
-        let file = MemoryFile::default();
+        let file = Handle(Arc::default());
         for index in 0..20_000_u64 {
             file.write_all_at(&[&[index as u8; 100]], index * 100)
                 .unwrap();
         }
-        assert!(file.content.read().pieces.len() < 4_000);
+        assert!(file.0.content.read().pieces.len() < 4_000);
         let mut byte = [0];
         file.read_at(&mut byte, 1_234_567).unwrap();
         assert_eq!(byte[0], (1_234_567 / 100) as u8);

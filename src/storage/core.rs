@@ -1,0 +1,185 @@
+//! What the partitions of one store share.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::clock::SharedClock;
+use crate::io::{Persist, SharedIo, replace_file};
+use crate::model::{Offset, TopicPartition};
+
+use super::commit::Commit;
+use super::file_cache::FileCache;
+use super::format::{names, offset_checkpoint};
+use super::options::{Durability, LogConfig};
+use super::removal::Removal;
+use super::segment::Files;
+use super::watch::Watch;
+
+/// What the partitions of one store share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) io: SharedIo,
+    pub(super) dir: PathBuf,
+    pub(super) clock: SharedClock,
+    pub(super) durability: Durability,
+    pub(super) producer_id_expiration_ms: i64,
+    pub(super) files: FileCache,
+    pub(super) commit: Commit,
+    pub(super) removal: Removal,
+    /// Whether every log that was found was closed cleanly.
+    pub(super) clean: bool,
+    /// Names of the partition directories that exist.
+    pub(super) directories: Mutex<HashSet<String>>,
+    /// Offsets below which logs are on disk, by directory.
+    pub(super) recovery_points: Mutex<offset_checkpoint::Offsets>,
+    /// First readable offsets, by directory.
+    pub(super) log_starts: Mutex<offset_checkpoint::Offsets>,
+    pub(super) random: Mutex<fastrand::Rng>,
+    pub(super) next_segment: AtomicU64,
+    /// The first failed sync: final, since nobody knows what is on disk after it.
+    failure: OnceLock<String>,
+    closed: AtomicBool,
+}
+
+/// Where a store's state comes from, other than its options.
+#[derive(Debug, Default)]
+pub(super) struct FoundState {
+    pub(super) clean: bool,
+    pub(super) directories: HashSet<String>,
+    pub(super) recovery_points: offset_checkpoint::Offsets,
+    pub(super) log_starts: offset_checkpoint::Offsets,
+}
+
+impl Core {
+    pub(super) fn new(options: &super::options::StoreOptions, found: FoundState) -> Self {
+        Self {
+            io: options.io.clone(),
+            dir: options.dir.clone(),
+            clock: options.clock.clone(),
+            durability: options.durability,
+            producer_id_expiration_ms: options.producer_id_expiration_ms,
+            files: FileCache::new(options.io.clone(), options.open_files_max),
+            commit: Commit::default(),
+            removal: Removal::default(),
+            clean: found.clean,
+            directories: Mutex::new(found.directories),
+            recovery_points: Mutex::new(found.recovery_points),
+            log_starts: Mutex::new(found.log_starts),
+            random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
+            next_segment: AtomicU64::new(0),
+            failure: OnceLock::new(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn next_segment(&self) -> u64 {
+        self.next_segment.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A random id of version 4 from the store's own generator.
+    pub(super) fn random_uuid(&self) -> uuid::Uuid {
+        let bits = self.random.lock().u128(..);
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
+    }
+
+    /// Takes the directory offline: no append is accepted or acknowledged any more.
+    pub(super) fn fail(&self, error: &io::Error) {
+        if self.failure.set(format!("a sync failed: {error}")).is_ok() {
+            tracing::error!(dir = %self.dir.display(), %error, "sync failed, data directory is offline");
+        }
+    }
+
+    /// Why nothing can be written, if so.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if let Some(failure) = self.failure.get() {
+            return Some(failure.clone());
+        }
+        self.closed
+            .load(Ordering::SeqCst)
+            .then(|| "the store is closed".to_owned())
+    }
+
+    /// Refuses appends from now on; whether it did so before.
+    pub(super) fn set_closed(&self) -> bool {
+        self.closed.swap(true, Ordering::SeqCst)
+    }
+
+    /// Moves a partition's directory out of the way, under a name that says why.
+    pub(super) fn retire_directory(&self, directory: &str, suffix: &str) -> io::Result<PathBuf> {
+        let retired = names::retired_directory(directory, self.random_uuid(), suffix);
+        let path = self.dir.join(retired);
+        self.io.rename(&self.dir.join(directory), &path)?;
+        self.directories.lock().remove(directory);
+        self.recovery_points.lock().remove(directory);
+        self.log_starts.lock().remove(directory);
+        Ok(path)
+    }
+
+    /// Writes the checkpoint of the log starts: primary, hence durable.
+    pub(super) fn write_log_starts(&self, persist: Persist) -> io::Result<()> {
+        // The lock is held for the write: two writers must not leave the older content behind.
+        let log_starts = self.log_starts.lock();
+        let content = offset_checkpoint::encode(&log_starts);
+        replace_file(
+            &*self.io,
+            &self.dir.join(names::LOG_STARTS),
+            content.as_bytes(),
+            persist,
+        )
+    }
+
+    /// Writes the checkpoint of the recovery points.
+    pub(super) fn write_recovery_points(&self, persist: Persist) -> io::Result<()> {
+        let recovery_points = self.recovery_points.lock();
+        let content = offset_checkpoint::encode(&recovery_points);
+        let path = self.dir.join(names::RECOVERY_POINTS);
+        replace_file(&*self.io, &path, content.as_bytes(), persist)
+    }
+}
+
+/// What a partition is, apart from its log.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) core: Arc<Core>,
+    pub(super) id: TopicPartition,
+    /// Name of its directory.
+    pub(super) directory: String,
+    pub(super) leader_epoch: AtomicI32,
+    pub(super) config: ArcSwap<LogConfig>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) deleted: AtomicBool,
+}
+
+impl Context {
+    pub(super) fn path(&self) -> PathBuf {
+        self.core.dir.join(&self.directory)
+    }
+
+    pub(super) fn files<'a>(&'a self, dir: &'a std::path::Path) -> Files<'a> {
+        Files {
+            cache: &self.core.files,
+            dir,
+        }
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::SeqCst)
+    }
+
+    /// Notes below which offset the log is on disk, for the next checkpoint.
+    pub(super) fn note_recovery_point(&self, offset: Offset) {
+        let mut points = self.core.recovery_points.lock();
+        match points.get_mut(&self.directory) {
+            Some(point) => *point = offset,
+            None => {
+                points.insert(self.directory.clone(), offset);
+            }
+        }
+    }
+}

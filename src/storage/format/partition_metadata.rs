@@ -1,0 +1,54 @@
+//! `partition.metadata`: the id of the topic that a partition's directory belongs to (Kafka's
+//! `PartitionMetadataFile`).
+//!
+//! ```text
+//! version: 0
+//! topic_id: 8fSSFJzLQZSUV2wZ1xBzgw
+//! ```
+
+use crate::model::TopicId;
+
+use super::{Malformed, number};
+
+/// The file's content.
+pub fn encode(topic: TopicId) -> String {
+    format!("version: 0\ntopic_id: {topic}\n")
+}
+
+/// The id in base64, as the file has it: compared, never parsed.
+pub fn decode(content: &str) -> Result<&str, Malformed> {
+    let mut topic = None;
+    let mut version = None;
+    for line in content.lines().filter(|line| !line.trim().is_empty()) {
+        match line.split_once(':') {
+            Some(("version", value)) => version = Some(number::<i64>(value)?),
+            Some(("topic_id", value)) => topic = Some(value.trim()),
+            _ => return Err(Malformed::Field(format!("'{line}' is not expected"))),
+        }
+    }
+    match version {
+        Some(0) => {}
+        Some(other) => return Err(Malformed::Version(other)),
+        None => return Err(Malformed::Short),
+    }
+    // 128 bits are 22 digits of base64.
+    topic
+        .filter(|topic| topic.len() == 22)
+        .ok_or(Malformed::Short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_survives_the_round_trip_and_a_cut_file_is_refused() {
+        let content = encode(TopicId::METADATA);
+        assert_eq!(content, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ\n");
+        assert_eq!(decode(&content), Ok("AAAAAAAAAAAAAAAAAAAAAQ"));
+        for cut in 0..content.len() - 1 {
+            assert!(decode(&content[..cut]).is_err(), "{:?}", &content[..cut]);
+        }
+        assert!(decode("version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ\n").is_err());
+    }
+}

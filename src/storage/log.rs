@@ -1,0 +1,529 @@
+//! The log of one partition: its writer, its published view, and what awaits a sync.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::batch::{BatchHeader, ValidBatch};
+use crate::io::{File, OpenMode, Persist, replace_file};
+use crate::model::{LeaderEpoch, Offset, Timestamp};
+
+use super::commit::Urgency;
+use super::core::Context;
+use super::epochs::Epochs;
+use super::format::names::{self, SegmentFile};
+use super::format::{leader_epochs, partition_metadata, producer_snapshot};
+use super::offsets::{Mark, Published, View};
+use super::options::{Durability, LogConfig};
+use super::outcome::{AppendError, Appended, OutOfOrderSequence};
+use super::producers::{Producers, Refusal, Verdict};
+use super::segment::Segment;
+
+/// The log of one partition.
+#[derive(Debug)]
+pub(super) struct Log {
+    context: Arc<Context>,
+    published: Published,
+    writer: Mutex<Writer>,
+    unsynced: Mutex<Unsynced>,
+    /// Whether the commit thread has it on its list.
+    queued: AtomicBool,
+    /// Whether that is the list of what must be synced now.
+    queued_urgently: AtomicBool,
+}
+
+/// What only the appending thread knows. Its lock is held for one append: never across an await
+/// and never across a sync.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) producers: Producers,
+    /// Whether the directory exists.
+    pub(super) exists: bool,
+    /// Largest timestamp of the first batch of the active segment: the start of `segment.ms`.
+    pub(super) first_timestamp: Option<Timestamp>,
+    /// When the active segment was begun or opened, for batches without timestamps.
+    pub(super) segment_created: Timestamp,
+    /// By how much the active segment is rolled earlier, as a fraction of the largest jitter.
+    pub(super) jitter: u32,
+    /// Whether bytes of a failed write may lie behind the log end.
+    pub(super) needs_cut: bool,
+}
+
+/// What the next sync has to do.
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Files with bytes that may not be on disk.
+    files: Vec<Arc<dyn File>>,
+    /// The partition's directory is new.
+    new_directory: bool,
+    /// There are new files in it.
+    new_entries: bool,
+    /// Segments that were sealed.
+    sealed: Vec<Arc<Segment>>,
+    /// Producer snapshots to be written, by the offset in their name.
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    /// The leader epochs changed.
+    epochs: bool,
+}
+
+impl Unsynced {
+    fn add_file(&mut self, file: &Arc<dyn File>) {
+        if !self
+            .files
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, file))
+        {
+            self.files.push(file.clone());
+        }
+    }
+
+    /// Whether there is more to do than syncing bytes.
+    fn has_chores(&self) -> bool {
+        self.new_directory || self.epochs || !self.sealed.is_empty() || !self.snapshots.is_empty()
+    }
+}
+
+impl Log {
+    pub(super) fn new(context: Arc<Context>, view: View, writer: Writer) -> Arc<Self> {
+        Arc::new(Self {
+            context,
+            published: Published::new(view),
+            writer: Mutex::new(writer),
+            unsynced: Mutex::default(),
+            queued: AtomicBool::new(false),
+            queued_urgently: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) fn published(&self) -> &Published {
+        &self.published
+    }
+
+    /// Waits for the append that is going on, if any, and keeps others from beginning.
+    pub(super) fn stop_writer(&self) -> parking_lot::MutexGuard<'_, Writer> {
+        self.writer.lock()
+    }
+
+    /// Appends a batch: judges its sequence, assigns its offsets, writes, publishes.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        batch: &ValidBatch,
+        strict_sequence: bool,
+    ) -> Result<Appended, AppendError> {
+        let config = self.context.config.load();
+        let size = batch.bytes.len() as u64;
+        if size > config.segment_bytes {
+            return Err(AppendError::TooLargeForSegment {
+                size,
+                max: config.segment_bytes,
+            });
+        }
+        let mut writer = self.writer.lock();
+        if self.context.is_deleted() {
+            return Err(AppendError::Deleted);
+        }
+        if let Some(refusal) = self.context.core.refusal() {
+            return Err(AppendError::Storage(refusal));
+        }
+        let now = self.context.core.clock.wall();
+        let log_end = self.published.load().end.offset;
+        if let Some(duplicate) = self.judge(&mut writer, batch, strict_sequence, log_end, now)? {
+            return Ok(duplicate);
+        }
+        let header = BatchHeader {
+            base_offset: log_end,
+            leader_epoch: LeaderEpoch(self.context.leader_epoch.load(Ordering::SeqCst)),
+            ..batch.header
+        };
+        self.roll_if_due(&mut writer, &header, &config, now);
+        self.write(&mut writer, batch, &header)
+            .map_err(|error| AppendError::Storage(error.to_string()))?;
+        writer.producers.replay(&header);
+        let committed = self.publish(&header, &config);
+        let log_start = self.published.load().log_start;
+        drop(writer);
+        if committed {
+            self.context.watch.wake();
+        }
+        Ok(Appended {
+            base_offset: header.base_offset,
+            next_offset: header.next_offset(),
+            log_append_time: header.is_log_append_time().then_some(header.max_timestamp),
+            log_start,
+            duplicate: false,
+        })
+    }
+
+    /// The answer to a retry; `None` if the batch is to be appended.
+    fn judge(
+        &self,
+        writer: &mut Writer,
+        batch: &ValidBatch,
+        strict_sequence: bool,
+        log_end: Offset,
+        now: Timestamp,
+    ) -> Result<Option<Appended>, AppendError> {
+        let Some(stamp) = batch.header.producer() else {
+            return Ok(None);
+        };
+        writer
+            .producers
+            .expire(now, self.context.core.producer_id_expiration_ms);
+        let verdict = match batch.header.is_control() {
+            true => writer.producers.judge_marker(&stamp),
+            false => writer.producers.judge(&stamp, strict_sequence),
+        };
+        match verdict {
+            Ok(Verdict::Append) => Ok(None),
+            Ok(Verdict::Duplicate(original)) => Ok(Some(Appended {
+                base_offset: original.base_offset(),
+                next_offset: original.next_offset(),
+                // Kafka answers the batch's timestamp here, whoever set it.
+                log_append_time: Some(original.timestamp()),
+                log_start: self.published.load().log_start,
+                duplicate: true,
+            })),
+            Err(Refusal::Epoch { last }) => Err(AppendError::InvalidProducerEpoch {
+                producer_id: stamp.id.0,
+                offset: log_end.0,
+                partition: self.context.directory.clone(),
+                got: stamp.epoch.0,
+                last,
+            }),
+            Err(Refusal::Sequence(problem)) => Err(AppendError::OutOfOrderSequence(Box::new(
+                OutOfOrderSequence {
+                    producer_id: stamp.id.0,
+                    offset: log_end,
+                    partition: self.context.directory.clone(),
+                    got: stamp.first_sequence,
+                    problem,
+                },
+            ))),
+        }
+    }
+
+    /// Begins a new segment if the batch should not go into the active one
+    /// (`LogSegment.shouldRoll`).
+    fn roll_if_due(
+        &self,
+        writer: &mut Writer,
+        header: &BatchHeader,
+        config: &LogConfig,
+        now: Timestamp,
+    ) {
+        let view = self.published.load();
+        let Some(active) = view.segments.last().filter(|_| view.end.position > 0) else {
+            return;
+        };
+        let waited = match writer.first_timestamp.filter(|first| first.0 >= 0) {
+            Some(first) => header.max_timestamp.0.saturating_sub(first.0),
+            None => now.0.saturating_sub(writer.segment_created.0),
+        };
+        let jitter_max = config.segment_jitter_ms.min(config.segment_ms).max(0);
+        let jitter = if jitter_max == 0 {
+            0
+        } else {
+            i64::from(writer.jitter) % jitter_max
+        };
+        let too_large = view.end.position + header.total_len() as u64 > config.segment_bytes;
+        let too_old = waited > config.segment_ms.saturating_sub(jitter);
+        let index_full = active
+            .change_index(|index| index.is_full(config.segment_index_bytes))
+            .unwrap_or(false);
+        let out_of_reach = header.last_offset().0 - active.base.0 > i64::from(i32::MAX);
+        if too_large || too_old || index_full || out_of_reach {
+            self.roll(writer, now);
+        }
+    }
+
+    fn roll(&self, writer: &mut Writer, now: Timestamp) {
+        let core = &self.context.core;
+        let snapshot = producer_snapshot::encode(&writer.producers.snapshot());
+        writer.first_timestamp = None;
+        writer.segment_created = now;
+        writer.jitter = core.random.lock().u32(..);
+        self.published.update(|view| {
+            let fresh = Arc::new(Segment::fresh(core.next_segment(), view.end.offset));
+            let mut unsynced = self.unsynced.lock();
+            if let Some(active) = view.segments.last() {
+                active.seal(view.end.position);
+                unsynced.sealed.push(active.clone());
+            }
+            unsynced.snapshots.push((fresh.base, snapshot));
+            view.end = Mark {
+                offset: fresh.base,
+                segment: fresh.base,
+                position: 0,
+            };
+            view.segments = view.segments.iter().cloned().chain([fresh]).collect();
+        });
+    }
+
+    /// Writes the batch at the log end; nothing is visible yet. A write that failed leaves
+    /// nothing behind, or is cut before the next one.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        batch: &ValidBatch,
+        header: &BatchHeader,
+    ) -> io::Result<()> {
+        let (context, core) = (&self.context, &self.context.core);
+        let view = self.published.load();
+        let Some(active) = view.segments.last() else {
+            return Err(io::Error::other("a log without segments"));
+        };
+        let (dir, position) = (context.path(), view.end.position);
+        if !writer.exists {
+            core.io.create_dir_all(&dir)?;
+            core.directories.lock().insert(context.directory.clone());
+            writer.exists = true;
+            let mut unsynced = self.unsynced.lock();
+            (unsynced.new_directory, unsynced.epochs) = (true, true);
+        }
+        let file = active.writable_log_file(context.files(&dir))?;
+        if writer.needs_cut {
+            file.set_len(position)?;
+            writer.needs_cut = false;
+        }
+        let prefix = batch.patched_prefix(header.base_offset, header.leader_epoch);
+        let rest = batch.bytes.get(prefix.len()..).unwrap_or_default();
+        if let Err(error) = file.write_all_at(&[&prefix, rest], position) {
+            writer.needs_cut = file.set_len(position).is_err();
+            tracing::warn!(partition = context.directory, %error, "cannot append");
+            return Err(error);
+        }
+        let interval = context.config.load().index_interval_bytes;
+        active.change_index(|index| index.note(active.base, header, position, interval));
+        if position == 0 {
+            writer.first_timestamp = Some(header.max_timestamp);
+        }
+        let mut unsynced = self.unsynced.lock();
+        unsynced.new_entries |= position == 0;
+        unsynced.add_file(&file);
+        Ok(())
+    }
+
+    /// Makes an appended batch visible to those who may see it, and has it synced. Whether the
+    /// high watermark moved.
+    fn publish(self: &Arc<Self>, header: &BatchHeader, config: &LogConfig) -> bool {
+        let (mut urgency, mut committed) = (None, false);
+        self.published.update(|view| {
+            let position = view.end.position + header.total_len() as u64;
+            let next = header.next_offset();
+            view.end = Mark {
+                offset: next,
+                segment: view.end.segment,
+                position,
+            };
+            if view.epochs.latest() != Some(header.leader_epoch) {
+                let mut epochs = Epochs::clone(&view.epochs);
+                if epochs.assign(header.leader_epoch, header.base_offset) {
+                    view.epochs = Arc::new(epochs);
+                    self.unsynced.lock().epochs = true;
+                }
+            }
+            let unflushed = next.0 - view.durable.0;
+            (urgency, committed) = match config.durability {
+                Durability::Fsync => (Some(Urgency::Now), false),
+                Durability::Os if unflushed >= config.flush_messages => (Some(Urgency::Now), false),
+                Durability::Os => {
+                    let flush_ms = u64::try_from(config.flush_ms).unwrap_or(0);
+                    (Some(Urgency::Within(Duration::from_millis(flush_ms))), true)
+                }
+                Durability::Memory => {
+                    view.durable = next;
+                    (
+                        self.unsynced.lock().has_chores().then_some(Urgency::Now),
+                        true,
+                    )
+                }
+            };
+            if committed {
+                view.committed = view.end;
+            }
+        });
+        if let Some(urgency) = urgency {
+            self.queue(urgency);
+        }
+        committed
+    }
+
+    /// Puts the log on the commit thread's list, unless it is there.
+    pub(super) fn queue(self: &Arc<Self>, urgency: Urgency) {
+        let listed = match urgency {
+            Urgency::Now => &self.queued_urgently,
+            Urgency::Within(_) => &self.queued,
+        };
+        if !listed.swap(true, Ordering::SeqCst) {
+            self.context.core.commit.queue(self.clone(), urgency);
+        }
+    }
+
+    /// Writes what is kept beside the batches, syncs, and makes known what is durable. An error
+    /// is that of a failed sync, and final; other failures leave things that can be rebuilt.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.queued.store(false, Ordering::SeqCst);
+        self.queued_urgently.store(false, Ordering::SeqCst);
+        // The end is read before the files are taken: an append lists its file after it wrote and
+        // before it publishes, so the bytes below this end are in files taken now, or earlier.
+        let view = arc_swap::Guard::into_inner(self.published.load());
+        let mut work = std::mem::take(&mut *self.unsynced.lock());
+        if self.context.is_deleted() {
+            return Ok(());
+        }
+        let durable = self.context.config.load().durability != Durability::Memory;
+        let sealed = self.do_chores(&view, &mut work);
+        if durable {
+            match self.sync_files(&work) {
+                // Somebody deleted the partition under our hands.
+                Err(_) if self.context.is_deleted() => return Ok(()),
+                synced => synced?,
+            }
+        }
+        for (segment, written) in &sealed {
+            segment.use_index_files(written);
+        }
+        self.published.update(|newest| {
+            newest.durable = newest.durable.max(view.end.offset);
+            if view.end.offset > newest.committed.offset {
+                newest.committed = view.end;
+            }
+        });
+        self.context.note_recovery_point(view.end.offset);
+        Ok(())
+    }
+
+    /// Writes indexes, snapshots, epochs and `partition.metadata`, adding what must be synced to
+    /// `work`.
+    fn do_chores(
+        &self,
+        view: &View,
+        work: &mut Unsynced,
+    ) -> Vec<(Arc<Segment>, super::segment::IndexFiles)> {
+        let (context, core) = (&self.context, &self.context.core);
+        let dir = context.path();
+        let warn = |what: &str, error: io::Error| {
+            tracing::warn!(partition = context.directory, %error, "cannot write {what}");
+        };
+        if work.new_directory {
+            let content = partition_metadata::encode(context.id.topic);
+            let path = dir.join(names::PARTITION_METADATA);
+            match replace_file(&*core.io, &path, content.as_bytes(), Persist::Lazy) {
+                Ok(()) => {}
+                Err(error) => warn(names::PARTITION_METADATA, error),
+            }
+        }
+        if work.epochs {
+            match self.write_epochs(view, Persist::Lazy) {
+                Ok(()) => {}
+                Err(error) => warn(names::LEADER_EPOCHS, error),
+            }
+        }
+        for (offset, content) in std::mem::take(&mut work.snapshots) {
+            match self.write_snapshot(offset, &content) {
+                Ok(file) => work.files.push(file),
+                Err(error) => warn("a producer snapshot", error),
+            }
+            work.new_entries = true;
+        }
+        let mut sealed = Vec::new();
+        for segment in std::mem::take(&mut work.sealed) {
+            match segment.write_indexes(context.files(&dir)) {
+                Ok(written) => {
+                    work.files.extend(written.files.iter().cloned());
+                    work.new_entries = true;
+                    sealed.push((segment, written));
+                }
+                Err(error) => {
+                    // Half an index would be believed at the next start, none is built again.
+                    let _ = core
+                        .io
+                        .remove_file(&segment.path(&dir, SegmentFile::OffsetIndex));
+                    warn("an index", error);
+                }
+            }
+        }
+        sealed
+    }
+
+    fn write_epochs(&self, view: &View, persist: Persist) -> io::Result<()> {
+        let content = leader_epochs::encode(view.epochs.entries());
+        let path = self.context.path().join(names::LEADER_EPOCHS);
+        replace_file(&*self.context.core.io, &path, content.as_bytes(), persist)
+    }
+
+    fn write_snapshot(&self, offset: Offset, content: &[u8]) -> io::Result<Arc<dyn File>> {
+        let path = self.context.path().join(SegmentFile::Snapshot.name(offset));
+        let file = self.context.core.io.open(&path, OpenMode::Create)?;
+        file.set_len(0)?;
+        file.write_all_at(&[content], 0)?;
+        Ok(file)
+    }
+
+    fn sync_files(&self, work: &Unsynced) -> io::Result<()> {
+        let core = &self.context.core;
+        for file in &work.files {
+            file.sync_data()?;
+        }
+        if work.new_entries || work.new_directory {
+            core.io.sync_dir(&self.context.path())?;
+        }
+        if work.new_directory {
+            core.io.sync_dir(&core.dir)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a new log start, which is durable.
+    pub(super) fn move_log_start(&self, log_start: Offset) {
+        self.published.update(|view| {
+            view.log_start = view.log_start.max(log_start);
+            let mut epochs = Epochs::clone(&view.epochs);
+            if epochs.cut_front(view.log_start) {
+                view.epochs = Arc::new(epochs);
+                self.unsynced.lock().epochs = true;
+            }
+        });
+    }
+
+    /// Stamps `epoch`, which is newer than the last, on what comes.
+    pub(super) fn begin_epoch(&self, epoch: LeaderEpoch) {
+        let _writer = self.writer.lock();
+        self.published.update(|view| {
+            let mut epochs = Epochs::clone(&view.epochs);
+            if epochs.assign(epoch, view.end.offset) {
+                view.epochs = Arc::new(epochs);
+                self.unsynced.lock().epochs = true;
+            }
+        });
+    }
+
+    /// Writes everything that lets the next start read little: the active segment's indexes, a
+    /// snapshot at the log end. After it, the log is as on disk. Appends must have ended.
+    pub(super) fn close(&self) -> io::Result<()> {
+        let writer = self.writer.lock();
+        if self.context.is_deleted() || !writer.exists {
+            return Ok(());
+        }
+        let snapshot = producer_snapshot::encode(&writer.producers.snapshot());
+        {
+            let view = self.published.load();
+            let mut unsynced = self.unsynced.lock();
+            unsynced.snapshots.push((view.end.offset, snapshot));
+            unsynced.epochs = true;
+            if let Some(active) = view.segments.last() {
+                active.change_index(super::segment::MemoryIndex::note_largest);
+                unsynced.sealed.push(active.clone());
+            }
+        }
+        drop(writer);
+        self.sync()
+    }
+}

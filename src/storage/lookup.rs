@@ -1,0 +1,240 @@
+//! Finding records by time, and moving the log start.
+
+use crate::batch::{self, BatchHeader};
+use crate::io::{File, Persist};
+use crate::model::{Offset, Timestamp};
+
+use super::format::time_index::TimeEntry;
+use super::log::Log;
+use super::outcome::{Isolation, ReadError, TimestampOffset};
+use super::read::{read_exact, storage};
+use super::scan::{Depth, Scan, ScanError, Scanned};
+use super::segment::Segment;
+
+impl Log {
+    /// The first record below the bound whose timestamp is at least `at`.
+    pub(super) fn first_at_or_after(
+        &self,
+        at: Timestamp,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        let view = self.published().load();
+        let bound = view.bound(isolation);
+        for segment in view.segments_from(view.log_start) {
+            let limit = view.limit(segment, bound);
+            if limit == 0 {
+                continue;
+            }
+            let file = self.log_file(segment)?;
+            let largest = self.largest_time(segment, &*file)?;
+            if largest.is_none_or(|largest| largest.timestamp < at) {
+                continue;
+            }
+            let start = self.start_for_time(segment, &*file, at, limit)?;
+            let scan = Scan::new(&*file, Depth::Headers, segment.base, start, limit);
+            let found = first_at_or_after(scan, &*file, at, view.log_start)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the largest timestamp of the log.
+    pub(super) fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
+        let view = self.published().load();
+        let mut largest: Option<(&Segment, TimeEntry)> = None;
+        for segment in view.segments_from(view.log_start) {
+            let limit = view.limit(segment, view.end);
+            if limit == 0 {
+                continue;
+            }
+            let file = self.log_file(segment)?;
+            let candidate = match segment.base < view.log_start {
+                // The index counts records that were deleted, too.
+                true => self.largest_time_from(segment, &*file, view.log_start, limit)?,
+                false => self.largest_time(segment, &*file)?,
+            };
+            let Some(candidate) = candidate else { continue };
+            if largest.is_none_or(|(_, entry)| candidate.timestamp > entry.timestamp) {
+                largest = Some((segment, candidate));
+            }
+        }
+        let Some((segment, entry)) = largest else {
+            return Ok(None);
+        };
+        let file = self.log_file(segment)?;
+        let limit = view.limit(segment, view.end);
+        let offset = segment.base.plus(i64::from(entry.relative_offset));
+        let Some(batch) = self.find(segment, &*file, offset, limit)? else {
+            return Ok(None);
+        };
+        let wanted = |record: &TimestampOffset| {
+            record.timestamp == entry.timestamp && record.offset >= view.log_start
+        };
+        Ok(first_record(&*file, &batch, wanted)
+            .map_err(storage)?
+            .or(Some(TimestampOffset {
+                timestamp: entry.timestamp,
+                offset: batch.header.base_offset.max(view.log_start),
+                leader_epoch: Some(batch.header.leader_epoch),
+            })))
+    }
+
+    /// Where the search for a time begins: no batch before it has a timestamp of `at` or later.
+    fn start_for_time(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        at: Timestamp,
+        limit: u64,
+    ) -> Result<u64, ReadError> {
+        let dir = self.context().path();
+        let Some(entry) = segment
+            .time_before(self.context().files(&dir), at)
+            .map_err(storage)?
+        else {
+            return Ok(0);
+        };
+        let offset = segment.base.plus(i64::from(entry.relative_offset));
+        match self.find(segment, file, offset, limit)? {
+            Some(batch) if names(&entry, offset, &batch.header) => Ok(batch.position),
+            // Beyond the bound, or an entry that lies.
+            Some(_) | None => Ok(0),
+        }
+    }
+
+    /// The largest timestamp of a segment, by its index.
+    fn largest_time(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+    ) -> Result<Option<TimeEntry>, ReadError> {
+        let dir = self.context().path();
+        let files = self.context().files(&dir);
+        match segment.largest_time(files) {
+            Ok(largest) => Ok(largest),
+            Err(_) => {
+                self.rebuild_index(segment, file)?;
+                segment.largest_time(files).map_err(storage)
+            }
+        }
+    }
+
+    /// The largest timestamp of the batches of a segment that reach beyond `from`.
+    fn largest_time_from(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        from: Offset,
+        limit: u64,
+    ) -> Result<Option<TimeEntry>, ReadError> {
+        let Some(first) = self.find(segment, file, from, limit)? else {
+            return Ok(None);
+        };
+        let mut scan = Scan::new(file, Depth::Headers, segment.base, first.position, limit);
+        let mut largest: Option<TimeEntry> = None;
+        while let Ok(Some(batch)) = scan.next() {
+            let timestamp = batch.header.max_timestamp;
+            if timestamp.0 >= 0 && largest.is_none_or(|largest| timestamp > largest.timestamp) {
+                let relative = batch.header.last_offset().0 - segment.base.0;
+                let relative_offset = u32::try_from(relative).unwrap_or(0);
+                largest = Some(TimeEntry {
+                    timestamp,
+                    relative_offset,
+                });
+            }
+        }
+        Ok(largest)
+    }
+
+    /// Makes `before` the log start; durable when it returns.
+    pub(super) fn delete_records(&self, before: Offset) -> Result<Offset, ReadError> {
+        let (context, core) = (self.context(), &self.context().core);
+        let view = self.published().load();
+        let offsets = view.offsets();
+        if before < Offset(0) || before > offsets.high_watermark {
+            return Err(ReadError::OutOfRange {
+                offset: before,
+                log_start: offsets.log_start,
+                log_end: offsets.high_watermark,
+            });
+        }
+        if before <= offsets.log_start {
+            return Ok(offsets.log_start);
+        }
+        if let Some(refusal) = core.refusal() {
+            return Err(ReadError::Storage(refusal));
+        }
+        {
+            let mut log_starts = core.log_starts.lock();
+            let log_start = log_starts
+                .entry(context.directory.clone())
+                .or_insert(before);
+            *log_start = (*log_start).max(before);
+        }
+        core.write_log_starts(Persist::Durable).map_err(storage)?;
+        self.move_log_start(before);
+        context.watch.wake();
+        Ok(self.published().load().log_start)
+    }
+}
+
+/// The first record of a walk that is neither before `log_start` nor older than `at`.
+fn first_at_or_after(
+    mut scan: Scan<'_>,
+    file: &dyn File,
+    at: Timestamp,
+    log_start: Offset,
+) -> Result<Option<TimestampOffset>, ReadError> {
+    loop {
+        let batch = match scan.next() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(None),
+            Err(ScanError::Io(error)) => return Err(storage(error)),
+            Err(ScanError::Damaged { .. }) => {
+                return Err(ReadError::Corrupt {
+                    offset: scan.next_offset(),
+                });
+            }
+        };
+        if batch.header.max_timestamp < at || batch.header.last_offset() < log_start {
+            continue;
+        }
+        let wanted =
+            |record: &TimestampOffset| record.timestamp >= at && record.offset >= log_start;
+        if let Some(record) = first_record(file, &batch, wanted).map_err(storage)? {
+            return Ok(Some(record));
+        }
+    }
+}
+
+/// Whether a time index entry for `offset` describes the batch found there.
+fn names(entry: &TimeEntry, offset: Offset, header: &BatchHeader) -> bool {
+    header.last_offset() == offset && header.max_timestamp == entry.timestamp
+}
+
+/// The first record of a batch that is wanted. A batch that cannot be decoded has none: it must
+/// not stand in the way of a search.
+fn first_record(
+    file: &dyn File,
+    batch: &Scanned,
+    wanted: impl Fn(&TimestampOffset) -> bool,
+) -> std::io::Result<Option<TimestampOffset>> {
+    let bytes = read_exact(file, batch.position, batch.header.total_len())?;
+    let Ok(records) = batch::records(&bytes) else {
+        return Ok(None);
+    };
+    for record in records.iter() {
+        let Ok(record) = record else { return Ok(None) };
+        let found = TimestampOffset {
+            timestamp: record.timestamp,
+            offset: record.offset,
+            leader_epoch: Some(batch.header.leader_epoch),
+        };
+        if wanted(&found) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,138 @@
+//! The offsets of a partition, and the one place that changes them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::model::Offset;
+
+use super::epochs::Epochs;
+use super::segment::Segment;
+
+/// The offsets of a partition at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Offsets {
+    /// First readable record.
+    pub log_start: Offset,
+    /// Bound of `read_committed`.
+    pub last_stable: Offset,
+    /// Bound of what consumers see.
+    pub high_watermark: Offset,
+    /// First unwritten offset.
+    pub log_end: Offset,
+    /// First offset that is not on disk yet.
+    pub durable: Offset,
+}
+
+/// An offset at a batch boundary, and where that boundary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The offset.
+    pub(super) offset: Offset,
+    /// Base of the segment that ends, for now, at it.
+    pub(super) segment: Offset,
+    /// Bytes of that segment before it.
+    pub(super) position: u64,
+}
+
+/// Everything that a reader needs, as of one moment. Immutable once it is published.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// All segments in the order of their offsets; the last one is the active one.
+    pub(super) segments: Arc<[Arc<Segment>]>,
+    /// Where the leader epochs began.
+    pub(super) epochs: Arc<Epochs>,
+    /// First readable offset.
+    pub(super) log_start: Offset,
+    /// The log end.
+    pub(super) end: Mark,
+    /// The high watermark.
+    pub(super) committed: Mark,
+    /// Below it everything is on disk.
+    pub(super) durable: Offset,
+}
+
+impl View {
+    /// The offsets of this moment.
+    ///
+    /// The last stable offset is the high watermark as long as no transaction can be open.
+    pub(super) fn offsets(&self) -> Offsets {
+        Offsets {
+            log_start: self.log_start,
+            last_stable: self.committed.offset,
+            high_watermark: self.committed.offset,
+            log_end: self.end.offset,
+            durable: self.durable,
+        }
+    }
+
+    /// Holds `log_start ≤ last_stable ≤ high_watermark ≤ log_end` and `durable ≤ log_end`, and
+    /// that nothing but the log start of an emptied log ever goes back.
+    fn assert_follows(&self, before: &Self) {
+        let (now, then) = (self.offsets(), before.offsets());
+        assert!(
+            now.log_start <= now.last_stable,
+            "log start passes the last stable offset: {now:?}"
+        );
+        assert!(now.last_stable <= now.high_watermark, "{now:?}");
+        assert!(
+            now.high_watermark <= now.log_end,
+            "high watermark passes the log end: {now:?}"
+        );
+        assert!(
+            now.durable <= now.log_end,
+            "durable passes the log end: {now:?}"
+        );
+        assert!(
+            now.log_start >= then.log_start,
+            "log start went back: {then:?} to {now:?}"
+        );
+        assert!(
+            now.high_watermark >= then.high_watermark,
+            "{then:?} to {now:?}"
+        );
+        assert!(
+            now.log_end >= then.log_end,
+            "log end went back: {then:?} to {now:?}"
+        );
+        assert!(
+            now.durable >= then.durable,
+            "durable went back: {then:?} to {now:?}"
+        );
+    }
+}
+
+/// The view that readers load and writers replace.
+#[derive(Debug)]
+pub(super) struct Published {
+    view: ArcSwap<View>,
+    /// Two threads change views: the one that appends and the one that commits. Held for the
+    /// computation of one view, never during I/O; readers do not take it.
+    change: Mutex<()>,
+}
+
+impl Published {
+    pub(super) fn new(view: View) -> Self {
+        view.assert_follows(&view);
+        Self {
+            view: ArcSwap::from_pointee(view),
+            change: Mutex::new(()),
+        }
+    }
+
+    /// The view of this moment.
+    pub(super) fn load(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Publishes what `change` makes of the newest view.
+    pub(super) fn update(&self, change: impl FnOnce(&mut View)) {
+        let _one_at_a_time = self.change.lock();
+        let before = self.view.load();
+        let mut next = View::clone(&before);
+        change(&mut next);
+        next.assert_follows(&before);
+        self.view.store(Arc::new(next));
+    }
+}

@@ -1,0 +1,302 @@
+//! What idempotent producers have written to a partition (Kafka's `ProducerStateManager` and
+//! `ProducerAppendInfo`).
+//!
+//! The state follows from the batches: appending and replaying the same headers gives the same.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::batch::{BatchHeader, ProducerStamp};
+use crate::model::limits::PRODUCER_BATCHES_RETAINED;
+use crate::model::{Offset, Timestamp};
+
+use super::format::producer_snapshot::SnapshotEntry;
+use super::outcome::SequenceProblem;
+
+/// How often expired producers are looked for, in milliseconds
+/// (`producer.id.expiration.check.interval.ms`).
+const EXPIRY_INTERVAL_MS: i64 = 600_000;
+
+/// The producers of one partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Producers {
+    by_id: HashMap<i64, Producer>,
+    last_expiry_check: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Producer {
+    /// Newest epoch seen.
+    epoch: i16,
+    /// Its last batches in that epoch, oldest first.
+    batches: VecDeque<BatchSpan>,
+    last_timestamp: Timestamp,
+    coordinator_epoch: i32,
+    transaction_start: Option<Offset>,
+}
+
+/// Where a batch of a producer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchSpan {
+    last_sequence: i32,
+    last_offset: Offset,
+    offset_delta: i32,
+    timestamp: Timestamp,
+}
+
+impl BatchSpan {
+    /// Offset of its first record.
+    pub(super) fn base_offset(&self) -> Offset {
+        self.last_offset.plus(-i64::from(self.offset_delta))
+    }
+
+    /// First offset after it.
+    pub(super) fn next_offset(&self) -> Offset {
+        self.last_offset.plus(1)
+    }
+
+    /// Its largest timestamp.
+    pub(super) fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    fn first_sequence(&self) -> i32 {
+        // The inverse of counting on from the first, which wraps from `i32::MAX` to 0.
+        match self.last_sequence.checked_sub(self.offset_delta) {
+            Some(first) if first >= 0 => first,
+            _ => {
+                (i64::from(self.last_sequence) - i64::from(self.offset_delta)
+                    + i64::from(i32::MAX)
+                    + 1) as i32
+            }
+        }
+    }
+}
+
+/// What is to be done with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Append it.
+    Append,
+    /// It is in the log already, here.
+    Duplicate(BatchSpan),
+}
+
+/// Why a producer's batch is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A newer incarnation of the producer has written.
+    Epoch {
+        /// The newest epoch.
+        last: i16,
+    },
+    /// The sequence does not fit.
+    Sequence(SequenceProblem),
+}
+
+impl Producers {
+    /// Judges a batch of `stamp`. `strict`: a producer without state must begin at 0.
+    ///
+    /// | known | epoch | first sequence | verdict |
+    /// | --- | --- | --- | --- |
+    /// | any | same | first and last are those of one of its last five | duplicate |
+    /// | any | older | any | refused: epoch |
+    /// | any | newer | 0 | append |
+    /// | any | newer | else | refused: sequence |
+    /// | no | | 0, or any unless strict | append |
+    /// | no | | else | refused: sequence |
+    /// | yes | same | one after the last (0 after `i32::MAX`) | append |
+    /// | yes | same | else | refused: sequence |
+    ///
+    /// A producer that is known for its transaction markers alone has no last sequence: -1, after
+    /// which 0 follows.
+    pub(super) fn judge(&self, stamp: &ProducerStamp, strict: bool) -> Result<Verdict, Refusal> {
+        let refused = |problem| Err(Refusal::Sequence(problem));
+        let (epoch, first) = (stamp.epoch.0, stamp.first_sequence);
+        let Some(known) = self.by_id.get(&stamp.id.0) else {
+            return match strict && first != 0 {
+                true => refused(SequenceProblem::NoState),
+                false => Ok(Verdict::Append),
+            };
+        };
+        let same = |batch: &&BatchSpan| {
+            batch.first_sequence() == first && batch.last_sequence == stamp.last_sequence
+        };
+        if epoch == known.epoch
+            && let Some(original) = known.batches.iter().find(same)
+        {
+            return Ok(Verdict::Duplicate(*original));
+        }
+        if epoch < known.epoch {
+            return Err(Refusal::Epoch { last: known.epoch });
+        }
+        if epoch > known.epoch {
+            return match first {
+                0 => Ok(Verdict::Append),
+                _ => refused(SequenceProblem::NewEpoch {
+                    epoch,
+                    current: known.epoch,
+                }),
+            };
+        }
+        let last = known.batches.back().map_or(-1, |batch| batch.last_sequence);
+        let follows = i64::from(first) == i64::from(last) + 1 || (first == 0 && last == i32::MAX);
+        if follows {
+            Ok(Verdict::Append)
+        } else {
+            refused(SequenceProblem::NotNext { last })
+        }
+    }
+
+    /// Judges a transaction marker: it has no sequence, and only an older epoch is refused.
+    pub(super) fn judge_marker(&self, stamp: &ProducerStamp) -> Result<Verdict, Refusal> {
+        match self.by_id.get(&stamp.id.0) {
+            Some(known) if stamp.epoch.0 < known.epoch => Err(Refusal::Epoch { last: known.epoch }),
+            Some(_) | None => Ok(Verdict::Append),
+        }
+    }
+
+    /// Takes in a batch of the log, whose offsets are final. Batches without producer are nothing.
+    pub(super) fn replay(&mut self, header: &BatchHeader) {
+        let Some(stamp) = header.producer() else {
+            return;
+        };
+        let epoch = stamp.epoch.0;
+        let producer = self
+            .by_id
+            .entry(stamp.id.0)
+            .or_insert_with(|| Producer::new(epoch));
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+        }
+        producer.last_timestamp = header.max_timestamp;
+        if header.is_control() {
+            producer.transaction_start = None;
+            return;
+        }
+        if header.is_transactional() {
+            producer.transaction_start.get_or_insert(header.base_offset);
+        }
+        if producer.batches.len() >= PRODUCER_BATCHES_RETAINED {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(BatchSpan::of(header, &stamp));
+    }
+
+    /// Puts an older batch of a producer before those that are known, if there is room: a snapshot
+    /// holds one batch a producer, and retries need five. Batches must come newest first.
+    pub(super) fn replay_older(&mut self, header: &BatchHeader) {
+        let Some(stamp) = header.producer().filter(|_| !header.is_control()) else {
+            return;
+        };
+        let Some(producer) = self.by_id.get_mut(&stamp.id.0) else {
+            return;
+        };
+        let older = |first: &BatchSpan| header.last_offset() < first.base_offset();
+        if producer.epoch == stamp.epoch.0
+            && producer.batches.len() < PRODUCER_BATCHES_RETAINED
+            && producer.batches.front().is_some_and(older)
+        {
+            producer.batches.push_front(BatchSpan::of(header, &stamp));
+        }
+    }
+
+    /// Whether a producer may have had batches that are not known here.
+    pub(super) fn wants_older(&self) -> bool {
+        self.by_id.values().any(|producer| {
+            producer.batches.len() < PRODUCER_BATCHES_RETAINED
+                && producer
+                    .batches
+                    .front()
+                    .is_some_and(|first| first.first_sequence() != 0)
+        })
+    }
+
+    /// Forgets producers that have not written for `expiration_ms` and have no open transaction.
+    /// Does nothing if it did so less than ten minutes ago.
+    pub(super) fn expire(&mut self, now: Timestamp, expiration_ms: i64) {
+        let recent = |check: Timestamp| now.0.saturating_sub(check.0) < EXPIRY_INTERVAL_MS;
+        if self.last_expiry_check.is_some_and(recent) {
+            return;
+        }
+        self.last_expiry_check = Some(now);
+        self.by_id.retain(|_, producer| {
+            producer.transaction_start.is_some()
+                || now.0.saturating_sub(producer.last_timestamp.0) < expiration_ms
+        });
+    }
+
+    /// What the snapshot file keeps.
+    pub(super) fn snapshot(&self) -> Vec<SnapshotEntry> {
+        let mut entries: Vec<SnapshotEntry> = self
+            .by_id
+            .iter()
+            .map(|(id, producer)| {
+                let last = producer.batches.back();
+                SnapshotEntry {
+                    producer_id: *id,
+                    epoch: producer.epoch,
+                    last_sequence: last.map_or(-1, |batch| batch.last_sequence),
+                    last_offset: last.map_or(-1, |batch| batch.last_offset.0),
+                    offset_delta: last.map_or(0, |batch| batch.offset_delta),
+                    timestamp: producer.last_timestamp,
+                    coordinator_epoch: producer.coordinator_epoch,
+                    transaction_start: producer.transaction_start.map(Offset::get),
+                }
+            })
+            .collect();
+        // The same state gives the same bytes.
+        entries.sort_unstable_by_key(|entry| entry.producer_id);
+        entries
+    }
+
+    /// The state that a snapshot keeps.
+    pub(super) fn from_snapshot(entries: &[SnapshotEntry]) -> Self {
+        let producer = |entry: &SnapshotEntry| Producer {
+            epoch: entry.epoch,
+            batches: (entry.last_offset >= 0)
+                .then_some(BatchSpan {
+                    last_sequence: entry.last_sequence,
+                    last_offset: Offset(entry.last_offset),
+                    offset_delta: entry.offset_delta,
+                    timestamp: entry.timestamp,
+                })
+                .into_iter()
+                .collect(),
+            last_timestamp: entry.timestamp,
+            coordinator_epoch: entry.coordinator_epoch,
+            transaction_start: entry.transaction_start.map(Offset),
+        };
+        let by_id = entries
+            .iter()
+            .map(|entry| (entry.producer_id, producer(entry)))
+            .collect();
+        Self {
+            by_id,
+            last_expiry_check: None,
+        }
+    }
+}
+
+impl Producer {
+    fn new(epoch: i16) -> Self {
+        Self {
+            epoch,
+            batches: VecDeque::new(),
+            last_timestamp: Timestamp(-1),
+            coordinator_epoch: -1,
+            transaction_start: None,
+        }
+    }
+}
+
+impl BatchSpan {
+    fn of(header: &BatchHeader, stamp: &ProducerStamp) -> Self {
+        Self {
+            last_sequence: stamp.last_sequence,
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Walking the batches of a `.log` file, one after another.
+
+use std::io;
+
+use crate::batch::BatchHeader;
+use crate::io::{File, read_full_at};
+use crate::model::Offset;
+use crate::model::limits::BATCH_HEADER_LENGTH;
+
+/// How much of each batch is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The header: form, and offsets that ascend.
+    Headers,
+    /// Every byte: the checksum, too.
+    Checksums,
+}
+
+impl Depth {
+    /// Bytes read at once. A hop from header to header wants little, a pass over every byte much.
+    const fn window(self) -> usize {
+        match self {
+            Self::Headers => 4 * 1024,
+            Self::Checksums => 256 * 1024,
+        }
+    }
+}
+
+/// Why a walk ended before its limit.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ScanError {
+    /// The bytes at this position are not the next batch.
+    #[error("no valid batch at position {position}: {reason}")]
+    Damaged {
+        /// Where.
+        position: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A walk over the batches between two positions of a file.
+///
+/// Memory is bounded by the window and by the largest batch that really is there: a length that
+/// reaches past the limit is damage, not a reason to allocate.
+#[derive(Debug)]
+pub(super) struct Scan<'a> {
+    file: &'a dyn File,
+    depth: Depth,
+    position: u64,
+    limit: u64,
+    /// Smallest base offset that the next batch may have.
+    next_offset: Offset,
+    /// Offsets from here on cannot stand in this segment.
+    offset_limit: Offset,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+/// A batch that a walk came by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scanned {
+    /// Its header.
+    pub(super) header: BatchHeader,
+    /// Where it begins.
+    pub(super) position: u64,
+}
+
+impl Scanned {
+    /// Where it ends.
+    pub(super) fn end(&self) -> u64 {
+        self.position + self.header.total_len() as u64
+    }
+}
+
+impl<'a> Scan<'a> {
+    /// A walk from `position`, where a batch begins, to `limit`. No batch may hold offsets below
+    /// `next_offset`, nor any that lie `i32::MAX` or more beyond the segment's `base`.
+    pub(super) fn new(
+        file: &'a dyn File,
+        depth: Depth,
+        base: Offset,
+        position: u64,
+        limit: u64,
+    ) -> Self {
+        Self {
+            file,
+            depth,
+            position,
+            limit,
+            next_offset: base,
+            offset_limit: base.plus(i64::from(i32::MAX)),
+            window: Vec::new(),
+            window_start: 0,
+        }
+    }
+
+    /// Where the next batch begins, or the walk ended.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The offset after the last batch.
+    pub(super) fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// The next batch; `None` at the limit.
+    pub(super) fn next(&mut self) -> Result<Option<Scanned>, ScanError> {
+        let position = self.position;
+        if position >= self.limit {
+            return Ok(None);
+        }
+        let damaged = |reason: String| ScanError::Damaged { position, reason };
+        let header = BatchHeader::parse(self.bytes(position, BATCH_HEADER_LENGTH)?)
+            .map_err(|error| damaged(error.to_string()))?;
+        let len = header.total_len();
+        if len as u64 > self.limit - position {
+            return Err(damaged(format!("its {len} bytes reach past the end")));
+        }
+        if header.base_offset < self.next_offset
+            || header.last_offset_delta < 0
+            || header.last_offset() > self.offset_limit
+        {
+            return Err(damaged(format!(
+                "offsets {} to {} do not follow {}",
+                header.base_offset,
+                header.last_offset(),
+                self.next_offset
+            )));
+        }
+        if self.depth == Depth::Checksums && !header.crc_matches(self.bytes(position, len)?) {
+            return Err(damaged("its checksum does not match".to_owned()));
+        }
+        self.position += len as u64;
+        self.next_offset = header.next_offset();
+        Ok(Some(Scanned { header, position }))
+    }
+
+    /// `len` bytes at `position`, or fewer at the end of the file.
+    fn bytes(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
+        let wanted = len.min(usize::try_from(self.limit - position).unwrap_or(usize::MAX));
+        let inside = |start: u64, window: &[u8]| {
+            position >= start && position + wanted as u64 <= start + window.len() as u64
+        };
+        if !inside(self.window_start, &self.window) {
+            let rest = usize::try_from(self.limit - position).unwrap_or(usize::MAX);
+            self.window
+                .resize(self.depth.window().max(wanted).min(rest), 0);
+            self.window_start = position;
+            let filled = read_full_at(self.file, &mut self.window, position)?;
+            self.window.truncate(filled);
+        }
+        let from = usize::try_from(position - self.window_start).unwrap_or(usize::MAX);
+        let window = self.window.get(from..).unwrap_or_default();
+        Ok(window.get(..wanted).unwrap_or(window))
+    }
+}

@@ -1,0 +1,491 @@
+//! One segment of a log: its indexes, and what is known about its bytes.
+//!
+//! The indexes of an active segment live in memory; they reach their files when the segment is
+//! sealed, or at a clean stop, in one write each and off the append path. Those of a sealed one
+//! are read from their files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::batch::BatchHeader;
+use crate::io::{File, OpenMode, read_full_at};
+use crate::model::{Offset, Timestamp};
+
+use super::file_cache::{FileCache, FileKey, FileKind};
+use super::format::names::SegmentFile;
+use super::format::offset_index::{self, OffsetEntry};
+use super::format::time_index::{self, TimeEntry};
+
+/// Verified stretches that are remembered for one segment; more would mean that readers hop
+/// about, and checking a stretch again costs little.
+const VERIFIED_STRETCHES_MAX: usize = 64;
+
+/// Where the files of a log are, and the cache that opens them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Files<'a> {
+    pub(super) cache: &'a FileCache,
+    pub(super) dir: &'a Path,
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Unlike that of any other segment of the store, now or earlier.
+    pub(super) number: u64,
+    /// First offset that it may hold, and its name.
+    pub(super) base: Offset,
+    /// Its length in bytes, from the moment it is sealed.
+    sealed_len: OnceLock<u64>,
+    index: RwLock<Index>,
+    verified: Verified,
+}
+
+#[derive(Debug)]
+enum Index {
+    Memory(MemoryIndex),
+    Files { offsets: usize, times: usize },
+}
+
+/// The indexes of a segment that is being written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MemoryIndex {
+    pub(super) offsets: Vec<OffsetEntry>,
+    pub(super) times: Vec<TimeEntry>,
+    /// The largest timestamp so far, and the last offset of the first batch that has it.
+    pub(super) largest: Option<TimeEntry>,
+    bytes_since_entry: u64,
+}
+
+impl MemoryIndex {
+    /// The indexes as their files have them; `None` unless every entry makes sense.
+    pub(super) fn from_files(offsets: &[u8], times: &[u8]) -> Option<Self> {
+        let index = Self {
+            offsets: offset_index::decode(offsets),
+            times: time_index::decode(times),
+            largest: None,
+            bytes_since_entry: 0,
+        };
+        let whole = index.offsets.len() * offset_index::ENTRY_LENGTH == offsets.len()
+            && index.times.len() * time_index::ENTRY_LENGTH == times.len();
+        let largest = index.times.last().copied();
+        whole.then_some(Self { largest, ..index })
+    }
+
+    /// Takes in the batch at `position`, whose offsets are final, as Kafka's `LogSegment.append`.
+    pub(super) fn note(
+        &mut self,
+        base: Offset,
+        header: &BatchHeader,
+        position: u64,
+        interval_bytes: u64,
+    ) {
+        let relative_offset = relative(base, header.last_offset());
+        if self
+            .largest
+            .is_none_or(|largest| header.max_timestamp > largest.timestamp)
+        {
+            self.largest = Some(TimeEntry {
+                timestamp: header.max_timestamp,
+                relative_offset,
+            });
+        }
+        if self.bytes_since_entry > interval_bytes {
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            if self
+                .offsets
+                .last()
+                .is_none_or(|last| relative_offset > last.relative_offset)
+            {
+                self.offsets.push(OffsetEntry {
+                    relative_offset,
+                    position,
+                });
+            }
+            self.note_largest();
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += header.total_len() as u64;
+    }
+
+    /// Adds the largest timestamp to the time index, if it is not there.
+    pub(super) fn note_largest(&mut self) {
+        let Some(largest) = self.largest.filter(|largest| largest.timestamp.0 >= 0) else {
+            return;
+        };
+        if self
+            .times
+            .last()
+            .is_none_or(|last| largest.timestamp > last.timestamp)
+        {
+            self.times.push(largest);
+        }
+    }
+
+    /// Whether another entry might not fit into `max_bytes` (`segment.index.bytes`).
+    pub(super) fn is_full(&self, max_bytes: u64) -> bool {
+        let entries = |entry_length: usize| max_bytes / entry_length as u64;
+        self.offsets.len() as u64 >= entries(offset_index::ENTRY_LENGTH)
+            || self.times.len() as u64 >= entries(time_index::ENTRY_LENGTH).saturating_sub(1)
+    }
+}
+
+fn relative(base: Offset, offset: Offset) -> u32 {
+    u32::try_from(offset.0.saturating_sub(base.0)).unwrap_or(0)
+}
+
+impl Segment {
+    /// A segment that this process writes from its first byte.
+    pub(super) fn fresh(number: u64, base: Offset) -> Self {
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::new(),
+            index: RwLock::new(Index::Memory(MemoryIndex::default())),
+            verified: Verified::from(0),
+        }
+    }
+
+    /// The active segment as it was found, checked up to where `verified_from` begins.
+    pub(super) fn reopened(
+        number: u64,
+        base: Offset,
+        index: MemoryIndex,
+        verified_from: u64,
+    ) -> Self {
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::new(),
+            index: RwLock::new(Index::Memory(index)),
+            verified: Verified::from(verified_from),
+        }
+    }
+
+    /// A sealed segment whose index files hold so many entries.
+    pub(super) fn sealed(
+        number: u64,
+        base: Offset,
+        len: u64,
+        offsets: usize,
+        times: usize,
+    ) -> Self {
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::from(len),
+            index: RwLock::new(Index::Files { offsets, times }),
+            verified: Verified::from(len),
+        }
+    }
+
+    /// The length of a sealed segment.
+    pub(super) fn sealed_len(&self) -> Option<u64> {
+        self.sealed_len.get().copied()
+    }
+
+    /// Ends the segment at `len`. Its indexes stay in memory until they are written.
+    pub(super) fn seal(&self, len: u64) {
+        self.change_index(MemoryIndex::note_largest);
+        let _ = self.sealed_len.set(len);
+    }
+
+    /// Changes the indexes in memory; nothing, if they are in files.
+    pub(super) fn change_index<T>(&self, change: impl FnOnce(&mut MemoryIndex) -> T) -> Option<T> {
+        match &mut *self.index.write() {
+            Index::Memory(index) => Some(change(index)),
+            Index::Files { .. } => None,
+        }
+    }
+
+    /// Puts indexes that were built again in the place of those that are in files.
+    pub(super) fn replace_index(&self, index: MemoryIndex) {
+        *self.index.write() = Index::Memory(index);
+    }
+
+    pub(super) fn path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
+        dir.join(kind.name(self.base))
+    }
+
+    /// The `.log` file, for reading.
+    pub(super) fn log_file(&self, files: Files<'_>) -> io::Result<std::sync::Arc<dyn File>> {
+        let (kind, mode) = match self.sealed_len() {
+            Some(_) => (FileKind::SealedLog, OpenMode::Read),
+            None => (FileKind::ActiveLog, OpenMode::Write),
+        };
+        self.open(files, kind, SegmentFile::Log, mode)
+    }
+
+    /// The `.log` file, for appending; created if it is missing.
+    pub(super) fn writable_log_file(
+        &self,
+        files: Files<'_>,
+    ) -> io::Result<std::sync::Arc<dyn File>> {
+        self.open(
+            files,
+            FileKind::ActiveLog,
+            SegmentFile::Log,
+            OpenMode::Create,
+        )
+    }
+
+    fn open(
+        &self,
+        files: Files<'_>,
+        kind: FileKind,
+        file: SegmentFile,
+        mode: OpenMode,
+    ) -> io::Result<std::sync::Arc<dyn File>> {
+        let key = FileKey {
+            segment: self.number,
+            kind,
+        };
+        files.cache.open(key, || self.path(files.dir, file), mode)
+    }
+
+    /// The last entry of the offset index for a batch that ends at or before `offset`.
+    pub(super) fn entry_before(
+        &self,
+        files: Files<'_>,
+        offset: Offset,
+    ) -> io::Result<Option<OffsetEntry>> {
+        let target = relative(self.base, offset);
+        self.floor_offset_entry(files, |entry| entry.relative_offset <= target)
+    }
+
+    /// The last position ≤ `position` at which a batch begins, as far as the index knows.
+    pub(super) fn boundary_before(&self, files: Files<'_>, position: u64) -> io::Result<u64> {
+        let floor =
+            self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)?;
+        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    fn floor_offset_entry(
+        &self,
+        files: Files<'_>,
+        below: impl Fn(&OffsetEntry) -> bool,
+    ) -> io::Result<Option<OffsetEntry>> {
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let after = index.offsets.partition_point(below);
+                return Ok(after
+                    .checked_sub(1)
+                    .and_then(|floor| index.offsets.get(floor))
+                    .copied());
+            }
+            Index::Files { offsets, .. } => *offsets,
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        let file = self.open(
+            files,
+            FileKind::OffsetIndex,
+            SegmentFile::OffsetIndex,
+            OpenMode::Read,
+        )?;
+        let floor = search(&*file, count, |bytes| below(&OffsetEntry::decode(bytes)))?;
+        Ok(floor.map(OffsetEntry::decode))
+    }
+
+    /// The last entry of the time index with a timestamp of at most `at`.
+    pub(super) fn time_before(
+        &self,
+        files: Files<'_>,
+        at: Timestamp,
+    ) -> io::Result<Option<TimeEntry>> {
+        let below = |entry: &TimeEntry| entry.timestamp <= at;
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let after = index.times.partition_point(below);
+                return Ok(after
+                    .checked_sub(1)
+                    .and_then(|floor| index.times.get(floor))
+                    .copied());
+            }
+            Index::Files { times, .. } => *times,
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        let file = self.open(
+            files,
+            FileKind::TimeIndex,
+            SegmentFile::TimeIndex,
+            OpenMode::Read,
+        )?;
+        let floor = search(&*file, count, |bytes| below(&TimeEntry::decode(bytes)))?;
+        Ok(floor.map(TimeEntry::decode))
+    }
+
+    /// The largest timestamp of the segment, with the last offset of the first batch that has it;
+    /// `None` if no batch has one.
+    pub(super) fn largest_time(&self, files: Files<'_>) -> io::Result<Option<TimeEntry>> {
+        match &*self.index.read() {
+            Index::Memory(index) => {
+                return Ok(index.largest.filter(|entry| entry.timestamp.0 >= 0));
+            }
+            Index::Files { times: 0, .. } => return Ok(None),
+            Index::Files { .. } => {}
+        }
+        self.time_before(files, Timestamp(i64::MAX))
+    }
+
+    /// Writes the indexes to their files, if they are in memory. The files, to be synced.
+    pub(super) fn write_indexes(&self, files: Files<'_>) -> io::Result<IndexFiles> {
+        let (offsets, times) = match &*self.index.read() {
+            Index::Memory(index) => (index.offsets.clone(), index.times.clone()),
+            Index::Files { .. } => return Ok(IndexFiles::default()),
+        };
+        let write = |kind: SegmentFile, content: Vec<u8>| {
+            let file = files.cache.create(&self.path(files.dir, kind))?;
+            file.set_len(0)?;
+            file.write_all_at(&[&content], 0)?;
+            io::Result::Ok(file)
+        };
+        let written = vec![
+            write(SegmentFile::OffsetIndex, offset_index::encode(&offsets))?,
+            write(SegmentFile::TimeIndex, time_index::encode(&times))?,
+        ];
+        Ok(IndexFiles {
+            files: written,
+            offsets: offsets.len(),
+            times: times.len(),
+        })
+    }
+
+    /// Reads indexes from files from now on: they are written, and the segment is sealed.
+    pub(super) fn use_index_files(&self, written: &IndexFiles) {
+        let mut index = self.index.write();
+        if let (Index::Memory(_), false) = (&*index, written.files.is_empty()) {
+            *index = Index::Files {
+                offsets: written.offsets,
+                times: written.times,
+            };
+        }
+    }
+
+    /// Whether every byte between two batch boundaries was written or checked by this process.
+    pub(super) fn is_verified(&self, from: u64, to: u64) -> bool {
+        self.verified.covers(from, to)
+    }
+
+    /// Notes that the bytes between two batch boundaries were checked.
+    pub(super) fn set_verified(&self, from: u64, to: u64) {
+        self.verified.add(from, to);
+    }
+}
+
+/// Index files that were just written.
+#[derive(Debug, Default)]
+pub(super) struct IndexFiles {
+    pub(super) files: Vec<std::sync::Arc<dyn File>>,
+    offsets: usize,
+    times: usize,
+}
+
+/// The last of `count` entries for which `below` holds; it holds for a prefix of them.
+fn search<const N: usize>(
+    file: &dyn File,
+    count: usize,
+    below: impl Fn([u8; N]) -> bool,
+) -> io::Result<Option<[u8; N]>> {
+    let read = |entry: usize| {
+        let mut bytes = [0; N];
+        match read_full_at(file, &mut bytes, (entry * N) as u64)? {
+            filled if filled == N => Ok(bytes),
+            _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    };
+    let (mut low, mut high, mut floor) = (0, count, None);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let bytes = read(middle)?;
+        if below(bytes) {
+            floor = Some(bytes);
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(floor)
+}
+
+/// Which bytes of a segment were written or checked by this process.
+#[derive(Debug)]
+struct Verified {
+    /// From here on everything was.
+    from: u64,
+    /// Stretches below that were checked: ascending, apart from each other.
+    stretches: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Verified {
+    fn from(from: u64) -> Self {
+        Self {
+            from,
+            stretches: Mutex::default(),
+        }
+    }
+
+    fn covers(&self, from: u64, to: u64) -> bool {
+        if from >= self.from {
+            return true;
+        }
+        let to = to.min(self.from);
+        self.stretches
+            .lock()
+            .iter()
+            .any(|&(start, end)| start <= from && to <= end)
+    }
+
+    fn add(&self, from: u64, to: u64) {
+        let (mut from, mut to) = (from, to.min(self.from));
+        if from >= to {
+            return;
+        }
+        let mut stretches = self.stretches.lock();
+        stretches.retain(|&(start, end)| {
+            let apart = end < from || to < start;
+            if !apart {
+                (from, to) = (from.min(start), to.max(end));
+            }
+            apart
+        });
+        if stretches.len() < VERIFIED_STRETCHES_MAX {
+            let at = stretches.partition_point(|&(start, _)| start < from);
+            stretches.insert(at, (from, to));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checked_stretches_grow_together() {
+        let verified = Verified::from(100);
+        assert!(verified.covers(100, 500) && !verified.covers(99, 500));
+        verified.add(0, 20);
+        verified.add(40, 60);
+        assert!(verified.covers(5, 20) && !verified.covers(5, 41));
+        verified.add(20, 40);
+        assert!(verified.covers(0, 60));
+        verified.add(60, 130);
+        assert!(verified.covers(0, 500));
+        assert_eq!(*verified.stretches.lock(), [(0, 100)]);
+    }
+
+    #[test]
+    fn stretches_beyond_the_limit_are_not_remembered() {
+        let verified = Verified::from(u64::MAX);
+        for index in 0..1_000 {
+            verified.add(index * 10, index * 10 + 1);
+        }
+        assert_eq!(verified.stretches.lock().len(), VERIFIED_STRETCHES_MAX);
+        assert!(verified.covers(0, 1));
+    }
+}

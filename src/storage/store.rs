@@ -1,0 +1,451 @@
+//! All partitions of one broker, and the directory that holds them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use crate::io::{File, OpenMode, Persist, SharedIo, replace_file};
+use crate::model::{TopicId, TopicPartition};
+
+use super::commit::{Commit, Formatting};
+use super::core::{Context, Core, FoundState};
+use super::file_cache::FileCacheStats;
+use super::format::meta_properties::{self, MetaProperties};
+use super::format::{clean_shutdown, names, offset_checkpoint};
+use super::options::{Durability, PartitionSpec, StoreOptions};
+use super::partition::Partition;
+
+/// Logs that are recovered at the same time.
+const PARALLEL_RECOVERIES: usize = 4;
+
+/// All partitions of one broker. Dropping it ends its threads and frees its directory; only
+/// [`close`](Self::close) makes that a clean stop.
+#[derive(Debug)]
+pub struct Store {
+    core: Arc<Core>,
+    partitions: DashMap<TopicPartition, Arc<Partition>>,
+    /// Held for as long as the store is there.
+    _lock: Arc<dyn File>,
+}
+
+/// What was found in the directory.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Cluster id of `meta.properties`.
+    pub cluster_id: String,
+    /// Directory id of `meta.properties`.
+    pub directory_id: TopicId,
+    /// Whether the last stop was clean.
+    pub clean: bool,
+}
+
+/// What recovery did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Partitions whose logs were checked.
+    pub partitions: usize,
+    /// Partitions whose logs could not be opened; using them tries again.
+    pub failed: usize,
+}
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another broker holds the directory.
+    #[error("{0} is in use by another broker")]
+    Locked(PathBuf),
+    /// `meta.properties` belongs to another node or cluster, or makes no sense.
+    #[error("{path}: {reason}")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The disk failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { path, source }
+}
+
+impl Store {
+    /// Opens the directory, formatting an empty one.
+    ///
+    /// Reads the directory once and its checkpoints; no partition's files. Nothing is synced
+    /// here: what formatting wrote becomes durable with the first append.
+    pub fn open(options: StoreOptions) -> Result<(Arc<Self>, Opened), OpenError> {
+        let (io, dir) = (&options.io, &options.dir);
+        io.create_dir_all(dir).map_err(at(dir))?;
+        let lock_path = dir.join(names::LOCK);
+        let lock = io.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked(dir.clone()),
+            _ => OpenError::Io {
+                path: lock_path.clone(),
+                source: error,
+            },
+        })?;
+        let entries = io.read_dir(dir).map_err(at(dir))?;
+        let mut found = FoundState::default();
+        let mut leftovers = Vec::new();
+        let mut formatted = false;
+        for entry in &entries {
+            let Some(name) = entry.path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            match name {
+                names::CLEAN_SHUTDOWN => found.clean = true,
+                names::META_PROPERTIES => formatted = true,
+                _ if entry.is_dir && name.ends_with(names::DELETE_SUFFIX) => {
+                    leftovers.push(entry.path.clone());
+                }
+                _ if entry.is_dir && names::parse_partition_directory(name).is_some() => {
+                    found.directories.insert(name.to_owned());
+                }
+                _ => {}
+            }
+        }
+        // A directory without partitions has nothing to recover.
+        found.clean |= found.directories.is_empty();
+        found.recovery_points = read_checkpoint(io, &dir.join(names::RECOVERY_POINTS));
+        found.log_starts = read_checkpoint(io, &dir.join(names::LOG_STARTS));
+        let clean = found.clean;
+        let core = Arc::new(Core::new(&options, found));
+        let meta_path = dir.join(names::META_PROPERTIES);
+        let meta = match formatted {
+            true => read_meta(&options, &meta_path)?,
+            false => format_directory(&core, &options, &meta_path).map_err(at(&meta_path))?,
+        };
+        match io.remove_file(&dir.join(names::CLEAN_SHUTDOWN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(dir)(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let meta_file = io
+            .open(&meta_path, OpenMode::Write)
+            .map_err(at(&meta_path))?;
+        Commit::start(
+            &core,
+            Formatting {
+                files: vec![meta_file],
+            },
+        )
+        .map_err(at(dir))?;
+        for path in leftovers {
+            core.removal.schedule(&core.io, path, Duration::ZERO);
+        }
+        let opened = Opened {
+            cluster_id: meta.cluster_id,
+            directory_id: meta.directory_id.as_deref().map_or_else(
+                || TopicId(core.random_uuid()),
+                |id| topic_id(id).unwrap_or(TopicId(uuid::Uuid::nil())),
+            ),
+            clean,
+        };
+        let store = Self {
+            core,
+            partitions: DashMap::new(),
+            _lock: lock,
+        };
+        Ok((Arc::new(store), opened))
+    }
+
+    /// Takes up a partition: no file is touched before the first use of its log. One that is
+    /// attached already gets the settings and, if it is newer, the leader epoch.
+    pub fn attach(&self, spec: PartitionSpec) -> Arc<Partition> {
+        if let Some(partition) = self.partition(&spec.id) {
+            partition.reconfigure(spec.config);
+            partition.begin_epoch(spec.leader_epoch);
+            return partition;
+        }
+        let context = Context {
+            core: self.core.clone(),
+            id: spec.id,
+            directory: names::partition_directory(&spec.topic_name, spec.id.partition.0),
+            leader_epoch: AtomicI32::new(spec.leader_epoch.0),
+            config: ArcSwap::new(spec.config),
+            watch: Arc::default(),
+            deleted: AtomicBool::new(false),
+        };
+        self.partitions
+            .entry(spec.id)
+            .or_insert_with(|| Arc::new(Partition::new(context)))
+            .clone()
+    }
+
+    /// The partition, if it is attached.
+    pub fn partition(&self, id: &TopicPartition) -> Option<Arc<Partition>> {
+        self.partitions.get(id).map(|partition| partition.clone())
+    }
+
+    /// Detaches a partition and removes its files in the background.
+    pub fn delete(&self, id: &TopicPartition) {
+        let Some((_, partition)) = self.partitions.remove(id) else {
+            return;
+        };
+        let context = partition.context();
+        partition.end(|| {
+            if !self.core.directories.lock().contains(&context.directory) {
+                return;
+            }
+            match self
+                .core
+                .retire_directory(&context.directory, names::DELETE_SUFFIX)
+            {
+                Ok(path) => {
+                    let delay = context.config.load().file_delete_delay_ms;
+                    let delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
+                    self.core.removal.schedule(&self.core.io, path, delay);
+                }
+                Err(error) => {
+                    tracing::error!(partition = context.directory, %error, "cannot delete");
+                }
+            }
+        });
+    }
+
+    /// Directories in the data directory that belong to none of the attached partitions are
+    /// moved out of the way, as Kafka does with strays.
+    pub fn remove_strays(&self) {
+        let attached: std::collections::HashSet<String> = self
+            .partitions
+            .iter()
+            .map(|entry| entry.context().directory.clone())
+            .collect();
+        let strays: Vec<String> = self
+            .core
+            .directories
+            .lock()
+            .difference(&attached)
+            .cloned()
+            .collect();
+        for stray in strays {
+            match self.core.retire_directory(&stray, names::STRAY_SUFFIX) {
+                Ok(path) => {
+                    tracing::warn!(path = %path.display(), "set aside a directory of no known partition");
+                }
+                Err(error) => tracing::error!(stray, %error, "cannot set aside a stray directory"),
+            }
+        }
+    }
+
+    /// After an unclean stop: checks the logs of all attached partitions that have files, several
+    /// at a time. After a clean one there is nothing to do. Waits for the disk.
+    pub fn recover(&self) -> Recovered {
+        if self.core.clean {
+            return Recovered::default();
+        }
+        let with_files: Vec<Arc<Partition>> = {
+            let directories = self.core.directories.lock();
+            let attached = self.partitions.iter().map(|entry| entry.value().clone());
+            attached
+                .filter(|each| directories.contains(&each.context().directory))
+                .collect()
+        };
+        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = || {
+            while let Some(partition) = with_files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if partition.log().is_err() {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..PARALLEL_RECOVERIES.min(with_files.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        Recovered {
+            partitions: with_files.len(),
+            failed: failed.into_inner(),
+        }
+    }
+
+    /// The data directory, with its total and usable bytes where the file system says.
+    pub fn log_dir(&self) -> (PathBuf, Option<u64>, Option<u64>) {
+        let dir = self.core.dir.clone();
+        match self.core.io.space(&dir) {
+            Some((total, usable)) => (dir, Some(total), Some(usable)),
+            None => (dir, None, None),
+        }
+    }
+
+    /// The file system, for files that lie beside the log of a partition (metadata snapshots).
+    pub fn io(&self) -> &SharedIo {
+        &self.core.io
+    }
+
+    /// The default durability.
+    pub fn durability(&self) -> Durability {
+        self.core.durability
+    }
+
+    /// Counts of the open files.
+    pub fn file_cache_stats(&self) -> FileCacheStats {
+        self.core.files.stats()
+    }
+
+    /// Refuses appends, flushes everything, writes the checkpoints and, last, the clean-shutdown
+    /// marker. Waits for the disk.
+    pub fn close(&self) -> io::Result<()> {
+        let core = &self.core;
+        let failed = core.refusal();
+        if core.set_closed() {
+            return Ok(());
+        }
+        core.commit.stop();
+        core.removal.stop();
+        if let Some(failure) = failed {
+            return Err(io::Error::other(failure));
+        }
+        let mut high_watermarks = core.recovery_points.lock().clone();
+        for partition in &self.partitions {
+            let Some(log) = partition.opened_log() else {
+                continue;
+            };
+            log.close()?;
+            partition.context().watch.wake();
+            let context = partition.context();
+            if core.directories.lock().contains(&context.directory) {
+                let offsets = log.published().load().offsets();
+                high_watermarks.insert(context.directory.clone(), offsets.high_watermark);
+            }
+        }
+        let persist = match core.durability {
+            Durability::Memory => return Ok(()),
+            Durability::Fsync | Durability::Os => Persist::Durable,
+        };
+        core.io
+            .open(&core.dir.join(names::META_PROPERTIES), OpenMode::Write)?
+            .sync_data()?;
+        core.write_recovery_points(persist)?;
+        core.write_log_starts(persist)?;
+        let content = offset_checkpoint::encode(&high_watermarks);
+        let path = core.dir.join(names::HIGH_WATERMARKS);
+        replace_file(&*core.io, &path, content.as_bytes(), persist)?;
+        let marker = core.dir.join(names::CLEAN_SHUTDOWN);
+        replace_file(
+            &*core.io,
+            &marker,
+            clean_shutdown::CONTENT.as_bytes(),
+            persist,
+        )
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.core.set_closed();
+        self.core.commit.stop();
+        self.core.removal.stop();
+        // Whoever still waits for a commit must hear that none will come.
+        for partition in &self.partitions {
+            partition.context().watch.wake();
+        }
+    }
+}
+
+/// Offsets of a checkpoint; none if it is missing or makes no sense, since all of them can be
+/// found again or are re-checked.
+fn read_checkpoint(io: &SharedIo, path: &Path) -> offset_checkpoint::Offsets {
+    let Ok(content) = io.read(path) else {
+        return offset_checkpoint::Offsets::new();
+    };
+    let decoded = std::str::from_utf8(&content)
+        .map_err(|error| error.to_string())
+        .and_then(|text| offset_checkpoint::decode(text).map_err(|error| error.to_string()));
+    decoded.unwrap_or_else(|error| {
+        tracing::error!(path = %path.display(), error, "ignoring a checkpoint");
+        offset_checkpoint::Offsets::new()
+    })
+}
+
+fn read_meta(options: &StoreOptions, path: &Path) -> Result<MetaProperties, OpenError> {
+    let refused = |reason: String| OpenError::Metadata {
+        path: path.to_owned(),
+        reason,
+    };
+    let content = options.io.read(path).map_err(at(path))?;
+    let text = std::str::from_utf8(&content).map_err(|error| refused(error.to_string()))?;
+    let meta = meta_properties::decode(text).map_err(|error| refused(error.to_string()))?;
+    if meta.node_id != options.node_id {
+        let (found, wanted) = (meta.node_id, options.node_id);
+        return Err(refused(format!(
+            "belongs to node {found}, this is node {wanted}"
+        )));
+    }
+    match &options.cluster_id {
+        Some(wanted) if *wanted != meta.cluster_id => {
+            let found = &meta.cluster_id;
+            Err(refused(format!(
+                "belongs to cluster {found}, not to {wanted}"
+            )))
+        }
+        Some(_) | None => Ok(meta),
+    }
+}
+
+fn format_directory(
+    core: &Core,
+    options: &StoreOptions,
+    path: &Path,
+) -> io::Result<MetaProperties> {
+    let random_id = || {
+        loop {
+            let id = TopicId(core.random_uuid()).to_base64();
+            // Kafka's tools would take it for an option (`Uuid.randomUuid`).
+            if !id.starts_with('-') {
+                return id;
+            }
+        }
+    };
+    let meta = MetaProperties {
+        cluster_id: options.cluster_id.clone().unwrap_or_else(random_id),
+        directory_id: Some(random_id()),
+        node_id: options.node_id,
+    };
+    replace_file(
+        &*core.io,
+        path,
+        meta_properties::encode(&meta).as_bytes(),
+        Persist::Lazy,
+    )?;
+    Ok(meta)
+}
+
+/// The id that a base64 text stands for.
+fn topic_id(text: &str) -> Option<TopicId> {
+    let mut bits: u128 = 0;
+    if text.len() != 22 {
+        return None;
+    }
+    for (index, byte) in text.bytes().enumerate() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return None,
+        };
+        // Twenty-one digits of six bits; of the last one only the two high bits count.
+        bits = match index {
+            21 => bits << 2 | u128::from(digit >> 4),
+            _ => bits << 6 | u128::from(digit),
+        };
+    }
+    Some(TopicId(uuid::Uuid::from_u128(bits)))
+}
