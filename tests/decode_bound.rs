@@ -1,6 +1,11 @@
 //! What a decode may allocate is bounded before it allocates: a lie about a count or a length is
 //! refused, and costs at most four times its frame and 64 KiB; what is there is charged.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

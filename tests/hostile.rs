@@ -1,6 +1,8 @@
 //! What a broker answers to malformed input: the connection that sent it is closed without an
 //! answer, an answer is given where Kafka gives one, and nobody else notices.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! What the network layer promises, with a protocol that has nothing of Kafka.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -99,3 +99,70 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::dispatch::api;
+    use crate::kafka::frame::API_VERSIONS_KEY;
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+
+    fn in_flight(reply: Reply) -> InFlight {
+        let header = RequestHeader {
+            key: API_VERSIONS_KEY,
+            version: 0,
+            correlation_id: 7,
+            client_id: None,
+        };
+        InFlight::new(api(API_VERSIONS_KEY).unwrap(), header, reply)
+    }
+
+    fn bytes(pieces: Vec<Piece>) -> Vec<u8> {
+        let bytes = pieces.iter().flat_map(|piece| match piece {
+            Piece::Memory(bytes) => bytes.to_vec(),
+            Piece::Region { .. } => Vec::new(),
+        });
+        bytes.collect()
+    }
+
+    #[test]
+    fn an_answer_is_its_head_and_its_body() {
+        let body = || Body::from(Bytes::from_static(b"ab"));
+        for reply in [
+            Reply::Ready(body()),
+            Reply::pending(async move { Ok(body()) }).unwrap(),
+        ] {
+            let pieces = in_flight(reply).now_or_never().unwrap().unwrap();
+            assert_eq!(bytes(pieces), b"\0\0\0\x06\0\0\0\x07ab");
+        }
+    }
+
+    #[test]
+    fn no_answer_is_nothing_to_write() {
+        assert!(
+            in_flight(Reply::None)
+                .now_or_never()
+                .unwrap()
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_panic_while_an_answer_waits_closes_the_connection() {
+        let reply = Reply::pending(async { panic!("a bug") }).unwrap();
+        let close = in_flight(reply).now_or_never().unwrap().unwrap_err();
+        assert_eq!(close.to_string(), "ApiVersions v0 panicked");
+    }
+
+    #[test]
+    fn a_panic_when_the_work_starts_closes_the_connection() {
+        let api = api(API_VERSIONS_KEY).unwrap();
+        let header = in_flight(Reply::None).header;
+        let close = guarded(api, &header, || panic!("{} bugs", 2))
+            .map(|(): ()| ())
+            .unwrap_err();
+        assert_eq!(close.to_string(), "ApiVersions v0 panicked");
+    }
+}

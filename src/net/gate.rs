@@ -156,7 +156,7 @@ mod tests {
             ..Limits::default()
         });
         let start = Instant::now();
-        let last = (0..30).map(|_| gate.reserve_start()).last().unwrap();
+        let last = (0..30).map(|_| gate.reserve_start()).next_back().unwrap();
         assert!(
             last > start + Duration::from_millis(1700),
             "{:?}",

@@ -7,8 +7,8 @@ pub(crate) type Versions = RangeInclusive<i16>;
 
 /// Every version.
 pub(super) const ALL: Versions = 0..=i16::MAX;
-/// No version.
-pub(super) const NEVER: Versions = i16::MAX..=0;
+/// No version of any request.
+pub(super) const NEVER: Versions = -1..=-1;
 
 /// That version and later ones.
 pub(super) const fn since(version: i16) -> Versions {
