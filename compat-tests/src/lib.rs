@@ -1,1 +1,14 @@
+//! Tests with foreign clients, and the differ: the same bytes to Apache Kafka and to Klamm.
+//!
+//! Kafka's answers lie in `oracle/`, so that comparing needs no JVM; `compat record` renews them.
 
+pub mod codec;
+pub mod compare;
+pub mod hex;
+pub mod normal;
+pub mod proxy;
+pub mod recording;
+pub mod records;
+pub mod scenarios;
+pub mod schema;
+pub mod session;
