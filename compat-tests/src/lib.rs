@@ -2,6 +2,7 @@
 //!
 //! Kafka's answers lie in `oracle/`, so that comparing needs no JVM; `compat record` renews them.
 
+mod brokers;
 pub mod codec;
 pub mod compare;
 pub mod hex;
@@ -12,3 +13,5 @@ pub mod records;
 pub mod scenarios;
 pub mod schema;
 pub mod session;
+
+pub use brokers::{InProcess, klamm_like_kafka};
