@@ -85,7 +85,10 @@ mod tests {
 
     const NODE: NodeId = NodeId(1);
 
-    fn of(partitions: &[(i32, &[i32])]) -> Vec<(PartitionId, Vec<NodeId>)> {
+    /// Partitions and their nodes.
+    type ByHand = &'static [(i32, &'static [i32])];
+
+    fn of(partitions: ByHand) -> Vec<(PartitionId, Vec<NodeId>)> {
         partitions
             .iter()
             .map(|(partition, nodes)| {
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn assignments_are_refused_as_kafka_refuses_them() {
         use AssignmentError as E;
-        let cases: [(&[(i32, &[i32])], E); 7] = [
+        let cases: [(ByHand, E); 7] = [
             (&[(0, &[1]), (0, &[1])], E::PartitionTwice(PartitionId(0))),
             (&[(0, &[1]), (2, &[1])], E::Gaps),
             (&[(-1, &[1])], E::Gaps),

@@ -15,7 +15,6 @@ mod grow;
 mod internal;
 mod settings;
 
-use std::future::Future;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -74,16 +73,10 @@ enum NotDurable {
 
 impl Broker {
     /// Waits until the metadata log below `offset` is durable, at most for `timeout`.
-    fn durable_within(
-        &self,
-        offset: Offset,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<(), NotDurable>> + '_ {
-        async move {
-            match tokio::time::timeout(timeout, self.catalog.durable(offset)).await {
-                Ok(durable) => durable.map_err(NotDurable::Failed),
-                Err(_elapsed) => Err(NotDurable::TimedOut),
-            }
+    async fn durable_within(&self, offset: Offset, timeout: Duration) -> Result<(), NotDurable> {
+        match tokio::time::timeout(timeout, self.catalog.durable(offset)).await {
+            Ok(durable) => durable.map_err(NotDurable::Failed),
+            Err(_elapsed) => Err(NotDurable::TimedOut),
         }
     }
 }
