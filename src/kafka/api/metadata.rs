@@ -246,7 +246,10 @@ mod tests {
                 assert_eq!(answer.controller_id, BrokerId(1));
             }
             let cluster = answer.cluster_id.as_deref();
-            assert_eq!(cluster, (version >= 2).then_some("AAAAAAAAAAAAAAAAAAAAAQ"));
+            assert_eq!(
+                cluster,
+                (version >= 2).then_some(broker.cluster_id.as_str())
+            );
         }
     }
 
