@@ -286,6 +286,10 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
         receive(&mut stream).unwrap();
         std::thread::sleep(Duration::from_millis(70));
     }
+    send(&mut stream, b"slow");
+    receive(&mut stream).unwrap();
+    send(&mut stream, b"not idle while it was answered");
+    receive(&mut stream).unwrap();
     assert!(closes(&mut stream));
 }
 

@@ -160,6 +160,13 @@ impl FrameReader {
         };
     }
 
+    /// An answer has left: the connection was not idle until now.
+    pub(super) fn answered(&mut self) {
+        if let Deadline::Idle { since } = &mut self.deadline {
+            *since = Instant::now();
+        }
+    }
+
     /// The next frame; `None` when the peer has finished. `limit` says from its first bytes how
     /// long a frame may be. Fails as [`ReadError::Idle`] only if `may_idle`.
     pub(super) async fn next(

@@ -85,6 +85,12 @@ impl Socket {
             stopping,
             ..
         } = self;
+        if let Some(frame) = reader.arrived() {
+            return Ok(Some(frame));
+        }
+        if *stopping.borrow() {
+            return Ok(None);
+        }
         tokio::select! {
             biased;
             frame = reader.next(stream, may_idle, limit) => frame,
@@ -103,7 +109,9 @@ impl Socket {
     }
 
     /// Writes all pieces. After an error the connection is of no use.
-    pub async fn write(&self, pieces: Vec<Piece>) -> io::Result<()> {
-        write(&self.stream, pieces, self.gate.limits.write_stall_timeout).await
+    pub async fn write(&mut self, pieces: Vec<Piece>) -> io::Result<()> {
+        write(&self.stream, pieces, self.gate.limits.write_stall_timeout).await?;
+        self.reader.answered();
+        Ok(())
     }
 }

@@ -145,4 +145,35 @@ mod tests {
         let body = unsupported_version().unwrap();
         assert_eq!(&body[..], b"\0\x23\0\0\0\x01\0\x12\0\0\0\x04");
     }
+
+    #[test]
+    fn features_with_lowest_level_0_are_for_clients_that_can_parse_them() {
+        let image = Image::default();
+        let names = |version| -> Vec<String> {
+            let answer = answer(version, &image);
+            answer
+                .supported_features
+                .iter()
+                .map(|feature| feature.name.to_string())
+                .collect()
+        };
+        assert_eq!(names(2), Vec::<String>::new());
+        assert_eq!(names(3), ["metadata.version"]);
+        assert_eq!(names(4), ["kraft.version", "metadata.version"]);
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_told_with_its_advertised_range() {
+        let answer = answer(0, &Image::default());
+        let told: Vec<_> = answer
+            .api_keys
+            .iter()
+            .map(|row| (row.api_key, row.min_version, row.max_version))
+            .collect();
+        let rows: Vec<_> = APIS
+            .iter()
+            .map(|api| (api.key, api.advertised_min, api.max))
+            .collect();
+        assert_eq!(told, rows);
+    }
 }
