@@ -133,6 +133,11 @@ impl Broker {
             producer_ids: producer_ids::ProducerIds::default(),
         });
         broker.attach_catalog();
+        if !opened.clean {
+            let recovered = broker.store.recover();
+            tracing::info!(?recovered, "recovered after an unclean stop");
+        }
+        broker.store.remove_strays();
         Ok(broker)
     }
 
