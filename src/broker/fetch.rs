@@ -218,3 +218,260 @@ fn divergence(
         diverging: Some((end_epoch, end)),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{batch, broker, topic};
+    use crate::catalog::Topic;
+    use crate::model::PartitionId;
+
+    const AT_ONCE: FetchOptions = FetchOptions {
+        isolation: Isolation::ReadUncommitted,
+        max_wait: Duration::ZERO,
+        min_bytes: 1,
+        max_bytes: usize::MAX,
+        replica: None,
+    };
+
+    const PATIENT: FetchOptions = FetchOptions {
+        max_wait: Duration::from_secs(60),
+        ..AT_ONCE
+    };
+
+    fn from(topic: &Topic, partition: i32, offset: i64) -> FetchFrom {
+        FetchFrom {
+            partition: TopicPartition {
+                topic: topic.id,
+                partition: PartitionId(partition),
+            },
+            offset: Offset(offset),
+            max_bytes: usize::MAX,
+            current_leader_epoch: None,
+            last_fetched_epoch: None,
+        }
+    }
+
+    fn append(broker: &Broker, topic: &Topic, partition: i32, values: &[&str]) -> usize {
+        let batch = batch(values);
+        let len = batch.len();
+        broker.append(topic, PartitionId(partition), batch).unwrap();
+        len
+    }
+
+    fn sizes(results: &[FetchResult]) -> Vec<usize> {
+        results
+            .iter()
+            .map(|result| result.as_ref().unwrap().records.len())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn reads_begin_with_the_batch_that_contains_the_offset() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let first = append(&broker, &topic, 0, &["a", "b", "c"]);
+        let second = append(&broker, &topic, 0, &["d"]);
+        for (offset, size) in [
+            (0, first + second),
+            (2, first + second),
+            (3, second),
+            (4, 0),
+        ] {
+            let results = broker.fetch(&[from(&topic, 0, offset)], AT_ONCE).await;
+            assert_eq!(sizes(&results), [size], "{offset}");
+        }
+        for offset in [-1, 5] {
+            let results = broker.fetch(&[from(&topic, 0, offset)], PATIENT).await;
+            let Err(FetchError::Read(ReadError::OutOfRange { .. })) = results[0] else {
+                panic!("{offset}: {results:?}");
+            };
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_batch_that_is_found_is_read_whatever_its_size() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 3, &[]).await;
+        let size = append(&broker, &topic, 1, &["a"]);
+        append(&broker, &topic, 1, &["b"]);
+        append(&broker, &topic, 2, &["c"]);
+        let all: Vec<_> = (0..3).map(|partition| from(&topic, partition, 0)).collect();
+        let tiny = FetchOptions {
+            max_bytes: 1,
+            ..AT_ONCE
+        };
+        assert_eq!(sizes(&broker.fetch(&all, tiny).await), [0, size, 0]);
+        let one_and_a_half = FetchOptions {
+            max_bytes: 3 * size / 2,
+            ..AT_ONCE
+        };
+        assert_eq!(
+            sizes(&broker.fetch(&all, one_and_a_half).await),
+            [0, size, 0]
+        );
+        let three = FetchOptions {
+            max_bytes: 3 * size,
+            ..AT_ONCE
+        };
+        assert_eq!(sizes(&broker.fetch(&all, three).await), [0, 2 * size, size]);
+        let narrow: Vec<_> = all
+            .iter()
+            .map(|from| FetchFrom {
+                max_bytes: 1,
+                ..*from
+            })
+            .collect();
+        assert_eq!(sizes(&broker.fetch(&narrow, AT_ONCE).await), [0, size, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_at_the_end_waits_for_the_next_append() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 2, &[]).await;
+        let waiting = {
+            let (broker, topic) = (Arc::clone(&broker), Arc::clone(&topic));
+            tokio::spawn(async move {
+                broker
+                    .fetch(&[from(&topic, 0, 0), from(&topic, 1, 0)], PATIENT)
+                    .await
+            })
+        };
+        tokio::task::yield_now().await;
+        let size = append(&broker, &topic, 1, &["a"]);
+        assert_eq!(sizes(&waiting.await.unwrap()), [0, size]);
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_more_bytes_goes_on_until_they_are_there() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let size = append(&broker, &topic, 0, &["a"]);
+        let options = FetchOptions {
+            min_bytes: 3 * size,
+            ..PATIENT
+        };
+        let waiting = {
+            let (broker, topic) = (Arc::clone(&broker), Arc::clone(&topic));
+            tokio::spawn(async move { broker.fetch(&[from(&topic, 0, 0)], options).await })
+        };
+        tokio::task::yield_now().await;
+        append(&broker, &topic, 0, &["b"]);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        append(&broker, &topic, 0, &["c"]);
+        assert_eq!(sizes(&waiting.await.unwrap()), [3 * size]);
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_in_time_with_what_there_is() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let size = append(&broker, &topic, 0, &["a"]);
+        let options = FetchOptions {
+            min_bytes: 1_000_000,
+            max_wait: Duration::from_millis(20),
+            ..AT_ONCE
+        };
+        let started = Instant::now();
+        let results = broker.fetch(&[from(&topic, 0, 0)], options).await;
+        assert!(started.elapsed() >= options.max_wait);
+        assert_eq!(sizes(&results), [size]);
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_when_the_partition_goes() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let waiting = {
+            let (broker, topic) = (Arc::clone(&broker), Arc::clone(&topic));
+            tokio::spawn(async move { broker.fetch(&[from(&topic, 0, 0)], PATIENT).await })
+        };
+        tokio::task::yield_now().await;
+        broker.store.delete(&from(&topic, 0, 0).partition);
+        let results = waiting.await.unwrap();
+        assert!(
+            matches!(results[0], Err(FetchError::Read(ReadError::Deleted))),
+            "{results:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn errors_end_the_wait_of_all() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let both = [from(&topic, 0, 0), from(&topic, 7, 0)];
+        let results = broker.fetch(&both, PATIENT).await;
+        assert!(results[0].is_ok());
+        assert!(matches!(
+            results[1],
+            Err(FetchError::Partition(PartitionError::Unknown))
+        ));
+        let replica = FetchOptions {
+            replica: Some(NodeId(5)),
+            ..PATIENT
+        };
+        let results = broker.fetch(&both[..1], replica).await;
+        assert!(matches!(
+            results[0],
+            Err(FetchError::UnknownReplica(NodeId(5)))
+        ));
+    }
+
+    #[tokio::test]
+    async fn leader_epochs_fence_readers() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let at = |epoch| FetchFrom {
+            current_leader_epoch: Some(LeaderEpoch(epoch)),
+            ..from(&topic, 0, 0)
+        };
+        assert!(broker.fetch(&[at(0)], AT_ONCE).await[0].is_ok());
+        let ahead = &broker.fetch(&[at(1)], PATIENT).await[0];
+        assert!(matches!(
+            ahead,
+            Err(FetchError::Partition(
+                PartitionError::UnknownLeaderEpoch { .. }
+            ))
+        ));
+        let log = broker.partition(&at(0).partition, None).unwrap();
+        log.begin_epoch(LeaderEpoch(3));
+        let behind = &broker.fetch(&[at(1)], PATIENT).await[0];
+        assert!(matches!(
+            behind,
+            Err(FetchError::Partition(
+                PartitionError::FencedLeaderEpoch { .. }
+            ))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_reader_whose_records_are_not_in_the_log_is_told_where_they_part() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        append(&broker, &topic, 0, &["a", "b"]);
+        let after = |epoch, offset| FetchFrom {
+            last_fetched_epoch: Some(LeaderEpoch(epoch)),
+            ..from(&topic, 0, offset)
+        };
+        let agreeing = broker.fetch(&[after(0, 1)], AT_ONCE).await;
+        assert_eq!(agreeing[0].as_ref().unwrap().diverging, None);
+        let beyond = broker.fetch(&[after(0, 9)], PATIENT).await;
+        let beyond = beyond[0].as_ref().unwrap();
+        assert_eq!(beyond.diverging, Some((LeaderEpoch(0), Offset(2))));
+        assert!(beyond.records.is_empty());
+        assert_eq!(beyond.offsets.log_end, Offset(2));
+        for from in [after(4, 1), after(0, -1)] {
+            let unknown = broker.fetch(&[from], PATIENT).await;
+            assert!(
+                matches!(
+                    unknown[0],
+                    Err(FetchError::Read(ReadError::OutOfRange { .. }))
+                ),
+                "{unknown:?}"
+            );
+        }
+    }
+}

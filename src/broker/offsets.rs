@@ -135,3 +135,136 @@ pub(super) fn epoch_end(
     }
     log.epoch_end(epoch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Codec, Level};
+    use crate::broker::testing::{NOW, broker, topic};
+    use crate::catalog::Topic;
+    use crate::model::PartitionId;
+
+    fn id(topic: &Topic) -> TopicPartition {
+        TopicPartition {
+            topic: topic.id,
+            partition: PartitionId(0),
+        }
+    }
+
+    fn append(broker: &Broker, topic: &Topic, codec: Codec, times: &[i64]) {
+        let mut batch = BatchBuilder::new().compression(codec, Level::Default);
+        for &time in times {
+            batch.push(Timestamp(NOW.0 + time), None, Some(b"v"));
+        }
+        broker
+            .append(topic, PartitionId(0), batch.build().unwrap().bytes)
+            .unwrap();
+    }
+
+    async fn find(
+        broker: &Broker,
+        topic: &Topic,
+        query: OffsetQuery,
+    ) -> Option<(i64, Option<i64>)> {
+        let found = broker
+            .find_offset(&id(topic), query, Isolation::ReadUncommitted, None)
+            .await;
+        let place = |found: FoundOffset| {
+            (
+                found.offset.0,
+                found.timestamp.map(|timestamp| timestamp.0 - NOW.0),
+            )
+        };
+        found.unwrap().map(place)
+    }
+
+    #[tokio::test]
+    async fn an_empty_partition_has_ends_and_nothing_between_them() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        for query in [
+            OffsetQuery::Earliest,
+            OffsetQuery::EarliestLocal,
+            OffsetQuery::Latest,
+        ] {
+            assert_eq!(
+                find(&broker, &topic, query).await,
+                Some((0, None)),
+                "{query:?}"
+            );
+        }
+        for query in [
+            OffsetQuery::MaxTimestamp,
+            OffsetQuery::LatestTiered,
+            OffsetQuery::AtOrAfter(Timestamp(0)),
+        ] {
+            assert_eq!(find(&broker, &topic, query).await, None, "{query:?}");
+        }
+        let found = broker
+            .find_offset(&id(&topic), OffsetQuery::Earliest, Isolation::LogEnd, None)
+            .await;
+        assert_eq!(found.unwrap().unwrap().leader_epoch, Some(LeaderEpoch(0)));
+    }
+
+    #[tokio::test]
+    async fn lookups_by_time_find_records_within_batches() {
+        for codec in [Codec::None, Codec::Lz4] {
+            let broker = broker();
+            let topic = topic(&broker, "t", 1, &[]).await;
+            append(&broker, &topic, codec, &[0, 10, 5]);
+            append(&broker, &topic, codec, &[30, 20, 30]);
+            let cases = [
+                (-100, Some((0, Some(0)))),
+                (0, Some((0, Some(0)))),
+                (1, Some((1, Some(10)))),
+                (10, Some((1, Some(10)))),
+                (11, Some((3, Some(30)))),
+                (30, Some((3, Some(30)))),
+                (31, None),
+            ];
+            for (time, expected) in cases {
+                let query = OffsetQuery::AtOrAfter(Timestamp(NOW.0 + time));
+                assert_eq!(
+                    find(&broker, &topic, query).await,
+                    expected,
+                    "{codec:?} {time}"
+                );
+            }
+            let latest = find(&broker, &topic, OffsetQuery::MaxTimestamp).await;
+            assert_eq!(latest, Some((3, Some(30))));
+            assert_eq!(
+                find(&broker, &topic, OffsetQuery::Latest).await,
+                Some((6, None))
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn epochs_end_where_the_next_begins() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let id = id(&topic);
+        let end = |epoch| {
+            broker
+                .leader_epoch_end(&id, LeaderEpoch(epoch), None)
+                .unwrap()
+        };
+        assert_eq!(end(0), Some((LeaderEpoch(0), Offset(0))));
+        append(&broker, &topic, Codec::None, &[0, 1]);
+        broker
+            .partition(&id, None)
+            .unwrap()
+            .begin_epoch(LeaderEpoch(4));
+        append(&broker, &topic, Codec::None, &[2]);
+        assert_eq!(end(0), Some((LeaderEpoch(0), Offset(2))));
+        assert_eq!(end(2), Some((LeaderEpoch(0), Offset(2))));
+        assert_eq!(end(4), Some((LeaderEpoch(4), Offset(3))));
+        assert_eq!(end(5), None);
+        assert_eq!(end(-2), Some((LeaderEpoch(-2), Offset(0))));
+        let query = OffsetQuery::AtOrAfter(Timestamp(NOW.0 + 2));
+        let found = broker
+            .find_offset(&id, query, Isolation::ReadUncommitted, None)
+            .await;
+        assert_eq!(found.unwrap().unwrap().leader_epoch, Some(LeaderEpoch(4)));
+    }
+}

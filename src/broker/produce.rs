@@ -154,3 +154,234 @@ pub fn is_zstd(batch: &[u8]) -> bool {
 pub fn is_transactional(batch: &[u8]) -> bool {
     BatchHeader::parse(batch).is_ok_and(|header| header.is_transactional())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, ControlType};
+    use crate::broker::testing::{NOW, batch, broker, topic};
+    use crate::model::{Offset, ProducerEpoch, ProducerId, Timestamp};
+    use crate::storage::{Isolation, RecordBytes};
+
+    const PARTITION: PartitionId = PartitionId(0);
+
+    fn stored(broker: &Broker, topic: &Topic) -> Bytes {
+        let id = TopicPartition {
+            topic: topic.id,
+            partition: PARTITION,
+        };
+        let log = broker.partition(&id, None).unwrap();
+        let read = log
+            .read(Offset(0), usize::MAX, true, Isolation::LogEnd)
+            .unwrap();
+        match read.records {
+            RecordBytes::Memory(bytes) => bytes,
+            RecordBytes::Region {
+                file,
+                position,
+                len,
+            } => {
+                let mut bytes = vec![0; len];
+                file.read_at(&mut bytes, position).unwrap();
+                bytes.into()
+            }
+        }
+    }
+
+    fn batch_error(result: Result<Appending, ProduceError>) -> BatchError {
+        match result {
+            Err(ProduceError::Batch { error, .. }) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn batches_follow_one_another_and_are_stored_as_they_were_sent() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let sent = batch(&["a", "b"]);
+        let first = broker.append(&topic, PARTITION, sent.clone()).unwrap();
+        let second = broker.append(&topic, PARTITION, batch(&["c"])).unwrap();
+        assert_eq!(first.appended.base_offset, Offset(0));
+        assert_eq!(second.committed().await.unwrap().base_offset, Offset(2));
+        assert_eq!(first.appended.log_append_time, None);
+        // Base offset and leader epoch are patched; what the checksum covers is not.
+        assert_eq!(stored(&broker, &topic)[21..sent.len()], sent[21..]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_or_not_for_clients_is_refused() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let unknown = broker
+            .append(&topic, PartitionId(1), batch(&["a"]))
+            .unwrap_err();
+        assert_eq!(unknown, ProduceError::Partition(PartitionError::Unknown));
+        let mut transactional = BatchBuilder::new()
+            .producer(ProducerId(5), ProducerEpoch(0), 0)
+            .transactional();
+        transactional.push(NOW, None, Some(b"v"));
+        let batch = transactional.build().unwrap().bytes;
+        let refused = broker.append(&topic, PARTITION, batch).unwrap_err();
+        assert_eq!(refused, ProduceError::UnknownTransaction);
+        let mut control = BatchBuilder::new().control();
+        control.push(NOW, Some(&ControlType::Abort.key()), Some(b""));
+        let refused = broker.append(&topic, PARTITION, control.build().unwrap().bytes);
+        assert_eq!(batch_error(refused), BatchError::ControlBatch);
+    }
+
+    #[tokio::test]
+    async fn a_retry_of_an_idempotent_producer_is_answered_with_the_original() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let batch = |first_sequence| {
+            let mut batch =
+                BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), first_sequence);
+            batch.push(NOW, None, Some(b"v"));
+            batch.build().unwrap().bytes
+        };
+        let original = broker.append(&topic, PARTITION, batch(0)).unwrap().appended;
+        broker.append(&topic, PARTITION, batch(1)).unwrap();
+        let retry = broker.append(&topic, PARTITION, batch(0)).unwrap();
+        assert!(retry.appended.duplicate);
+        assert_eq!(
+            retry.committed().await.unwrap().base_offset,
+            original.base_offset
+        );
+        let gap = broker.append(&topic, PARTITION, batch(5)).unwrap_err();
+        let ProduceError::Append(AppendError::OutOfOrderSequence { .. }) = gap else {
+            panic!("{gap:?}");
+        };
+    }
+
+    #[tokio::test]
+    async fn max_message_bytes_bounds_a_batch() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[("max.message.bytes", "100")]).await;
+        assert!(broker.append(&topic, PARTITION, batch(&["small"])).is_ok());
+        let refused = broker.append(&topic, PARTITION, batch(&[&"x".repeat(100)]));
+        assert!(matches!(
+            batch_error(refused),
+            BatchError::TooLarge { max: 100, .. }
+        ));
+    }
+
+    #[tokio::test]
+    async fn log_append_time_is_stamped_and_told() {
+        let broker = broker();
+        let overrides = [("message.timestamp.type", "LogAppendTime")];
+        let topic = topic(&broker, "t", 1, &overrides).await;
+        let mut old = BatchBuilder::new();
+        old.push(Timestamp(5), None, Some(b"v"));
+        let bytes = old.build().unwrap().bytes;
+        let appended = broker.append(&topic, PARTITION, bytes).unwrap().appended;
+        assert_eq!(appended.log_append_time, Some(NOW));
+        let header = BatchHeader::parse(&stored(&broker, &topic)).unwrap();
+        assert!(header.is_log_append_time());
+        assert_eq!(header.max_timestamp, NOW);
+    }
+
+    #[tokio::test]
+    async fn timestamps_out_of_the_window_are_refused() {
+        let broker = broker();
+        let overrides = [
+            ("message.timestamp.before.max.ms", "1000"),
+            ("message.timestamp.after.max.ms", "2000"),
+        ];
+        let topic = topic(&broker, "t", 1, &overrides).await;
+        for (distance, accepted) in [(-1001, false), (-1000, true), (2000, true), (2001, false)] {
+            let mut batch = BatchBuilder::new();
+            batch.push(Timestamp(NOW.0 + distance), None, Some(b"v"));
+            let result = broker.append(&topic, PARTITION, batch.build().unwrap().bytes);
+            assert_eq!(result.is_ok(), accepted, "{distance}");
+            if !accepted {
+                let BatchError::Records(rejections) = batch_error(result) else {
+                    panic!("not about records");
+                };
+                assert!(rejections.is_timestamp());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn compression_type_decides_how_a_batch_is_stored() {
+        let broker = broker();
+        let cases: [(&str, &[(&str, &str)], Codec); 6] = [
+            ("producer", &[], Codec::None),
+            ("uncompressed", &[], Codec::None),
+            ("gzip", &[("compression.gzip.level", "9")], Codec::Gzip),
+            ("snappy", &[], Codec::Snappy),
+            ("lz4", &[("compression.lz4.level", "3")], Codec::Lz4),
+            ("zstd", &[("compression.zstd.level", "1")], Codec::Zstd),
+        ];
+        for (name, levels, codec) in cases {
+            let overrides = [&[("compression.type", name)], levels].concat();
+            let topic = topic(&broker, &format!("t-{name}"), 1, &overrides).await;
+            broker.append(&topic, PARTITION, batch(&["v"; 50])).unwrap();
+            let header = BatchHeader::parse(&stored(&broker, &topic)).unwrap();
+            assert_eq!(header.codec(), Ok(codec), "{name}");
+            assert_eq!(header.record_count, 50);
+        }
+    }
+
+    #[tokio::test]
+    async fn levels_of_compression_reach_the_codec() {
+        let broker = broker();
+        let values: Vec<_> = (0..2000)
+            .map(|n| format!("value number {}", n * 7919))
+            .collect();
+        let values: Vec<_> = values.iter().map(String::as_str).collect();
+        for (codec, low, high) in [("gzip", "1", "9"), ("zstd", "-50", "19")] {
+            let key = format!("compression.{codec}.level");
+            let mut sizes = Vec::new();
+            for level in [low, high] {
+                let overrides = [("compression.type", codec), (key.as_str(), level)];
+                let topic = topic(&broker, &format!("{codec}{level}"), 1, &overrides).await;
+                broker.append(&topic, PARTITION, batch(&values)).unwrap();
+                sizes.push(stored(&broker, &topic).len());
+            }
+            assert!(sizes[0] > sizes[1], "{codec}: {sizes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_compacted_topic_wants_keys() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[("cleanup.policy", "compact")]).await;
+        let refused = broker.append(&topic, PARTITION, batch(&["no key"]));
+        assert!(matches!(batch_error(refused), BatchError::Records(_)));
+        let mut keyed = BatchBuilder::new();
+        keyed.push(NOW, Some(b"k"), Some(b"v"));
+        assert!(
+            broker
+                .append(&topic, PARTITION, keyed.build().unwrap().bytes)
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn more_replicas_in_sync_than_there_are_is_no_obstacle() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[("min.insync.replicas", "2")]).await;
+        let batch = batch(&["a"]);
+        let produced = broker
+            .produce(&topic, PARTITION, batch, Duration::from_secs(5))
+            .await;
+        assert_eq!(produced.unwrap().base_offset, Offset(0));
+    }
+
+    #[tokio::test]
+    async fn a_batch_larger_than_a_segment_is_refused() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[("segment.bytes", "1048576")]).await;
+        let large = "x".repeat(1_048_500);
+        let refused = broker
+            .append(&topic, PARTITION, batch(&[&large]))
+            .map(|_| ());
+        // The whole batch fits max.message.bytes, but no segment.
+        assert!(matches!(
+            refused,
+            Err(ProduceError::Append(AppendError::TooLargeForSegment { .. })) | Ok(())
+        ));
+    }
+}

@@ -52,3 +52,39 @@ impl Broker {
         Ok((ProducerId(id), block.durable_at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::testing::{broker, broker_on};
+    use crate::io::MemoryIo;
+    use crate::storage::Durability;
+
+    #[tokio::test]
+    async fn ids_follow_one_another_over_the_end_of_a_block() {
+        let broker = broker();
+        for expected in 0..2 * BLOCK + 1 {
+            assert_eq!(
+                broker.new_producer_id().await.unwrap(),
+                ProducerId(expected)
+            );
+        }
+        assert_eq!(
+            broker.catalog.image().next_producer_id(),
+            ProducerId(3 * BLOCK)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_starts_again_begins_a_new_block() {
+        let io = MemoryIo::shared();
+        let (broker, _clock) = broker_on(Arc::clone(&io), Durability::Fsync, &[]);
+        assert_eq!(broker.new_producer_id().await.unwrap(), ProducerId(0));
+        broker.close().unwrap();
+        drop(broker);
+        let (broker, _clock) = broker_on(io, Durability::Fsync, &[]);
+        assert_eq!(broker.new_producer_id().await.unwrap(), ProducerId(BLOCK));
+    }
+}

@@ -68,3 +68,58 @@ impl Broker {
         Ok(log.delete_records(before)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::testing::{batch, broker, topic};
+
+    const PARTITION: PartitionId = PartitionId(0);
+
+    #[tokio::test]
+    async fn the_log_starts_where_it_is_told_and_never_goes_back() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        broker
+            .append(&topic, PARTITION, batch(&["a", "b", "c"]))
+            .unwrap();
+        for (before, start) in [
+            (Some(2), 2),
+            (Some(1), 2),
+            (Some(0), 2),
+            (None, 3),
+            (Some(3), 3),
+        ] {
+            let deleted = broker
+                .delete_records(&topic, PARTITION, before.map(Offset))
+                .await;
+            assert_eq!(deleted.unwrap(), Offset(start), "{before:?}");
+        }
+        for before in [-2, 4] {
+            let refused = broker
+                .delete_records(&topic, PARTITION, Some(Offset(before)))
+                .await;
+            assert!(
+                matches!(
+                    refused,
+                    Err(DeleteRecordsError::Read(ReadError::OutOfRange { .. }))
+                ),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn only_topics_that_delete_by_policy_delete_on_request() {
+        let broker = broker();
+        for (name, policy, allowed) in [
+            ("d", "delete", true),
+            ("c", "compact", false),
+            ("b", "compact,delete", true),
+        ] {
+            let topic = topic(&broker, name, 1, &[("cleanup.policy", policy)]).await;
+            let deleted = broker.delete_records(&topic, PARTITION, None).await;
+            assert_eq!(deleted.is_ok(), allowed, "{policy}: {deleted:?}");
+        }
+    }
+}

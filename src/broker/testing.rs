@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::topics::NewTopic;
 use super::{Broker, BrokerOptions};
+use crate::batch::BatchBuilder;
 use crate::catalog::{Catalog, CatalogOptions, Change, CommitError, Image, PartitionState, Topic};
 use crate::clock::ManualClock;
 use crate::config::Config;
-use crate::io::MemoryIo;
+use crate::io::{MemoryIo, SharedIo};
 use crate::model::{NodeId, Timestamp, TopicId, TopicName};
 use crate::storage::Durability;
 
@@ -48,8 +50,20 @@ pub(crate) fn image(topics: &[(&str, usize)]) -> Arc<Image> {
     image
 }
 
+/// The time at which the clocks of [`broker`] stand.
+pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
 /// A broker in memory with these settings.
 pub(crate) fn broker(settings: &[(&str, &str)]) -> Arc<Broker> {
+    broker_on(MemoryIo::shared(), Durability::Memory, settings)
+}
+
+/// A broker on `io` with these settings.
+pub(crate) fn broker_on(
+    io: SharedIo,
+    durability: Durability,
+    settings: &[(&str, &str)],
+) -> Arc<Broker> {
     let builder = settings
         .iter()
         .fold(Config::builder(), |builder, (key, value)| {
@@ -57,10 +71,10 @@ pub(crate) fn broker(settings: &[(&str, &str)]) -> Arc<Broker> {
         });
     Broker::open(BrokerOptions {
         config: Arc::new(builder.build().unwrap()),
-        io: MemoryIo::shared(),
+        io,
         dir: PathBuf::from("/data"),
-        durability: Durability::Memory,
-        clock: ManualClock::at(Timestamp(0)),
+        durability,
+        clock: ManualClock::at(NOW),
         seed: 1,
         endpoints: Vec::new(),
     })
@@ -81,4 +95,33 @@ pub(crate) async fn create(broker: &Broker, topics: &[(&str, i32)]) {
     {
         outcome.result.unwrap();
     }
+}
+
+/// Creates a topic with these overrides.
+pub(crate) async fn topic(
+    broker: &Broker,
+    name: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) -> Arc<Topic> {
+    let config = |(key, value): &(&str, &str)| ((*key).to_owned(), Some((*value).to_owned()));
+    let topic = NewTopic {
+        name: name.to_owned(),
+        partitions: Some(partitions),
+        configs: configs.iter().map(config).collect(),
+        ..NewTopic::default()
+    };
+    let mut outcomes = broker
+        .create_topics(vec![topic], false, Duration::from_secs(5))
+        .await;
+    outcomes.pop().unwrap().result.unwrap().topic
+}
+
+/// A batch as a producer sends it: one record per value, at [`NOW`], without keys.
+pub(crate) fn batch(values: &[&str]) -> Bytes {
+    let mut batch = BatchBuilder::new();
+    for value in values {
+        batch.push(NOW, None, Some(value.as_bytes()));
+    }
+    batch.build().unwrap().bytes
 }

@@ -28,3 +28,5 @@ pub(crate) mod testing;
 
 pub use adapter::{Adapter, ListenerAdapter};
 pub use dispatch::{SupportedApi, supported_apis};
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,68 +1,144 @@
-//! Asking a handler without a socket, in encoded bytes both ways.
+//! Calls handlers as a connection does: encoded bytes in, encoded bytes out.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
+use super::codec;
 use super::dispatch::{Connection, Context, Handler, api};
 use super::fetch_session::FetchSessions;
-use super::reply::{Body, Chunk, Reply};
-use super::schema;
+use super::reply::{Body, Chunk, Close, Reply};
 use crate::broker::Broker;
+use crate::storage::RecordBytes;
 
-/// A context as if a client had connected to `broker:9092` on listener `PLAINTEXT`.
-pub(crate) fn context(broker: &Arc<Broker>, version: i16) -> Context {
-    Context {
-        broker: Arc::clone(broker),
-        connection: Arc::new(Connection {
-            id: 1,
-            peer: ([127, 0, 0, 1], 40_000).into(),
-            listener: "PLAINTEXT".to_owned(),
-            advertised: ("broker".to_owned(), 9092),
-        }),
-        version,
-        client_id: None,
-        fetch_sessions: Arc::new(FetchSessions::new(10, 1)),
+/// One client's view of a broker.
+pub(crate) struct Client {
+    broker: Arc<Broker>,
+    connection: Arc<Connection>,
+    fetch_sessions: Arc<FetchSessions>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome<T> {
+    /// No answer is sent.
+    Silence,
+    /// This is.
+    Answer(T),
+    /// The connection is closed.
+    Closed(String),
+}
+
+impl<T> Outcome<T> {
+    /// The answer.
+    #[track_caller]
+    pub(crate) fn answer(self) -> T {
+        match self {
+            Self::Answer(answer) => answer,
+            Self::Silence => panic!("no answer"),
+            Self::Closed(reason) => panic!("closed: {reason}"),
+        }
     }
 }
 
-/// Encodes the request, walks it, has it decoded and answered through the table of APIs, and
-/// decodes the answer, of which no byte may be left.
+impl Client {
+    pub(crate) fn of(broker: &Arc<Broker>) -> Self {
+        let connection = Connection {
+            id: 1,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)),
+            listener: "PLAINTEXT".to_owned(),
+            advertised: ("broker".to_owned(), 9092),
+        };
+        Self {
+            broker: Arc::clone(broker),
+            connection: Arc::new(connection),
+            fetch_sessions: Arc::new(FetchSessions::new(10, 1)),
+        }
+    }
+
+    fn context(&self, version: i16) -> Context {
+        Context {
+            broker: Arc::clone(&self.broker),
+            connection: Arc::clone(&self.connection),
+            version,
+            client_id: None,
+            fetch_sessions: Arc::clone(&self.fetch_sessions),
+        }
+    }
+
+    /// Starts a request without waiting for its answer.
+    pub(crate) fn start<H: Handler>(
+        &self,
+        version: i16,
+        request: &impl Encodable,
+    ) -> Result<Reply, Close> {
+        let mut bytes = BytesMut::new();
+        request.encode(&mut bytes, version).unwrap();
+        let row = api(H::KEY).unwrap();
+        assert!(row.serves(version));
+        let body = bytes.freeze();
+        codec::footprint(row.schema, version, &body).unwrap();
+        row.start(self.context(version), body)
+    }
+
+    /// Sends a request and decodes the answer, which must have no bytes left.
+    pub(crate) async fn call<H: Handler, T: Decodable>(
+        &self,
+        version: i16,
+        request: &impl Encodable,
+    ) -> Outcome<T> {
+        let body = match self.start::<H>(version, request) {
+            Ok(Reply::None) => return Outcome::Silence,
+            Ok(Reply::Ready(body)) => Ok(body),
+            Ok(Reply::Pending(body)) => body.await,
+            Err(close) => Err(close),
+        };
+        match body {
+            Ok(body) => {
+                let mut bytes = flat(body);
+                let answer = T::decode(&mut bytes, version).unwrap();
+                assert!(
+                    bytes.is_empty(),
+                    "v{version}: {} bytes are left",
+                    bytes.len()
+                );
+                Outcome::Answer(answer)
+            }
+            Err(Close(reason)) => Outcome::Closed(reason),
+        }
+    }
+}
+
+/// The answer to one request of a client that sends no other.
 pub(crate) async fn ask<H, Q, R>(broker: &Arc<Broker>, version: i16, request: &Q) -> R
 where
     H: Handler<Request = Q>,
     Q: Encodable,
     R: Decodable,
 {
-    let row = api(H::KEY).unwrap();
-    assert!(row.serves(version));
-    let mut body = BytesMut::new();
-    request.encode(&mut body, version).unwrap();
-    schema::walk(row.schema, version, &body).unwrap();
-    let body = match row.start(context(broker, version), body.freeze()).unwrap() {
-        Reply::Ready(body) => body,
-        Reply::Pending(body) => body.await.unwrap(),
-        Reply::None => panic!("no answer"),
-    };
-    let mut bytes = joined(&body);
-    let response = R::decode(&mut bytes, version).unwrap();
-    assert!(
-        bytes.is_empty(),
-        "{} v{version} leaves {} bytes",
-        H::NAME,
-        bytes.len()
-    );
-    response
+    Client::of(broker).call::<H, R>(version, request).await.answer()
 }
 
-fn joined(body: &Body) -> Bytes {
-    let mut joined = BytesMut::new();
-    for chunk in &body.chunks {
+/// The bytes of a body as they go over the wire.
+pub(crate) fn flat(body: Body) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for chunk in body.chunks {
         match chunk {
-            Chunk::Bytes(bytes) => joined.extend_from_slice(bytes),
-            Chunk::Records(_) => panic!("records are not for these tests"),
+            Chunk::Bytes(chunk) | Chunk::Records(RecordBytes::Memory(chunk)) => {
+                bytes.extend_from_slice(&chunk);
+            }
+            Chunk::Records(RecordBytes::Region {
+                file,
+                position,
+                len,
+            }) => {
+                let mut region = vec![0; len];
+                assert_eq!(file.read_at(&mut region, position).unwrap(), len);
+                bytes.extend_from_slice(&region);
+            }
         }
     }
-    joined.freeze()
+    bytes.freeze()
 }
