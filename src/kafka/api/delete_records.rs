@@ -121,3 +121,68 @@ fn result(index: i32, deleted: Result<Offset, ResponseError>) -> DeleteRecordsPa
         Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::broker::testing::{batch, broker, topic};
+    use crate::kafka::testing::Client;
+
+    fn asking(name: &'static str, partitions: &[(i32, i64)]) -> DeleteRecordsRequest {
+        let partition = |&(index, offset): &(i32, i64)| {
+            DeleteRecordsPartition::default()
+                .with_partition_index(index)
+                .with_offset(offset)
+        };
+        let topic = DeleteRecordsTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str(name)))
+            .with_partitions(partitions.iter().map(partition).collect());
+        DeleteRecordsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(1000)
+    }
+
+    #[tokio::test]
+    async fn every_version_moves_the_log_start() {
+        for version in 0..=2 {
+            let broker = broker();
+            let data = topic(&broker, "t", 2, &[]).await;
+            topic(&broker, "compacted", 1, &[("cleanup.policy", "compact")]).await;
+            broker
+                .append(&data, PartitionId(0), batch(&["a", "b", "c"]))
+                .unwrap();
+            let cases: [(&str, &[(i32, i64)], &[(i32, i64, i16)]); 8] = [
+                ("t", &[(0, 2)], &[(0, 2, 0)]),
+                ("t", &[(0, 1)], &[(0, 2, 0)]),
+                ("t", &[(0, 4)], &[(0, -1, 1)]),
+                ("t", &[(0, -2)], &[(0, -1, 1)]),
+                ("t", &[(0, -1), (1, 0), (0, 1)], &[(0, 2, 0), (1, 0, 0)]),
+                ("t", &[(0, -1), (9, 0)], &[(0, 3, 0), (9, -1, 3)]),
+                ("nowhere", &[(0, 0)], &[(0, -1, 3)]),
+                ("compacted", &[(0, -1)], &[(0, -1, 44)]),
+            ];
+            for (name, asked, expected) in cases {
+                let client = Client::of(&broker);
+                let response: DeleteRecordsResponse = client
+                    .call::<DeleteRecords, _>(version, &asking(name, asked))
+                    .await
+                    .answer();
+                let told: Vec<_> = response.topics[0]
+                    .partitions
+                    .iter()
+                    .map(|answer| {
+                        (
+                            answer.partition_index,
+                            answer.low_watermark,
+                            answer.error_code,
+                        )
+                    })
+                    .collect();
+                assert_eq!(told, expected, "v{version} {name} {asked:?}");
+            }
+        }
+    }
+}

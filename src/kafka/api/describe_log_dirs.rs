@@ -98,3 +98,70 @@ fn describe(
             .with_partitions(partitions)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+
+    use super::*;
+    use crate::broker::testing::{batch, broker, topic};
+    use crate::kafka::testing::Client;
+
+    #[tokio::test]
+    async fn every_version_tells_the_sizes_of_what_is_asked_for() {
+        let broker = broker();
+        let data = topic(&broker, "t", 2, &[]).await;
+        topic(&broker, "u", 1, &[]).await;
+        let sent = batch(&["a"]);
+        broker.append(&data, PartitionId(1), sent.clone()).unwrap();
+        let size = i64::try_from(sent.len()).unwrap();
+        let asking = |name: &'static str, partitions: &[i32]| {
+            DescribableLogDirTopic::default()
+                .with_topic(TopicName(StrBytes::from_static_str(name)))
+                .with_partitions(partitions.to_vec())
+        };
+        for version in 1..=4 {
+            let cases = [
+                (
+                    None,
+                    vec![("t", vec![(0, 0), (1, size)]), ("u", vec![(0, 0)])],
+                ),
+                (Some(vec![]), vec![]),
+                (
+                    Some(vec![asking("t", &[1, 9])]),
+                    vec![("t", vec![(1, size)])],
+                ),
+                (
+                    Some(vec![asking("t", &[]), asking("nowhere", &[0])]),
+                    vec![],
+                ),
+            ];
+            for (asked, expected) in cases {
+                let request = DescribeLogDirsRequest::default().with_topics(asked);
+                let client = Client::of(&broker);
+                let response: DescribeLogDirsResponse = client
+                    .call::<DescribeLogDirs, _>(version, &request)
+                    .await
+                    .answer();
+                let [dir] = &response.results[..] else {
+                    panic!("{response:?}")
+                };
+                assert_eq!((dir.error_code, dir.log_dir.as_str()), (0, "/data"));
+                let told: Vec<_> = dir
+                    .topics
+                    .iter()
+                    .map(|topic| {
+                        let partition = |partition: &DescribeLogDirsPartition| {
+                            (partition.partition_index, partition.partition_size)
+                        };
+                        (
+                            topic.name.as_str(),
+                            topic.partitions.iter().map(partition).collect(),
+                        )
+                    })
+                    .collect::<Vec<(_, Vec<_>)>>();
+                assert_eq!(told, expected, "v{version}");
+            }
+        }
+    }
+}

@@ -71,3 +71,66 @@ fn refused(error: ResponseError) -> InitProducerIdResponse {
         .with_producer_id(ProducerId(-1))
         .with_producer_epoch(-1)
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::TransactionalId;
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::kafka::testing::Client;
+
+    async fn init(version: i16, request: InitProducerIdRequest) -> (i16, i64, i16) {
+        let client = Client::of(&broker());
+        let response: InitProducerIdResponse = client
+            .call::<InitProducerId, _>(version, &request)
+            .await
+            .answer();
+        (
+            response.error_code,
+            response.producer_id.0,
+            response.producer_epoch,
+        )
+    }
+
+    fn request(id: Option<&'static str>, timeout_ms: i32) -> InitProducerIdRequest {
+        InitProducerIdRequest::default()
+            .with_transactional_id(id.map(|id| TransactionalId(StrBytes::from_static_str(id))))
+            .with_transaction_timeout_ms(timeout_ms)
+    }
+
+    #[tokio::test]
+    async fn every_version_gives_an_id_or_says_why_not() {
+        for version in 0..=5 {
+            assert_eq!(
+                init(version, request(None, 0)).await,
+                (0, 0, 0),
+                "v{version}"
+            );
+            for (id, timeout, code) in [
+                ("", 1000, 42),
+                ("id", 0, 50),
+                ("id", 900_001, 50),
+                ("id", 900_000, 16),
+            ] {
+                let answer = init(version, request(Some(id), timeout)).await;
+                assert_eq!(answer, (code, -1, -1), "v{version} {id:?} {timeout}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_id_of_before_comes_with_its_epoch() {
+        for version in 3..=5 {
+            let before = |id, epoch| {
+                request(None, 0)
+                    .with_producer_id(ProducerId(id))
+                    .with_producer_epoch(epoch)
+            };
+            assert_eq!(init(version, before(5, 3)).await, (0, 0, 0));
+            assert_eq!(init(version, before(5, -1)).await, (42, -1, -1));
+            assert_eq!(init(version, before(-1, 3)).await, (42, -1, -1));
+        }
+    }
+}

@@ -163,3 +163,117 @@ fn encode(
         _ => response,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kafka_protocol::messages::{BrokerId, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::broker::Broker;
+    use crate::broker::testing::{NOW, batch, broker, topic};
+    use crate::kafka::testing::Client;
+
+    fn asking(topic: &'static str, partitions: Vec<ListOffsetsPartition>) -> ListOffsetsRequest {
+        let topic = ListOffsetsTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str(topic)))
+            .with_partitions(partitions);
+        ListOffsetsRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_topics(vec![topic])
+    }
+
+    fn partition(index: i32, timestamp: i64) -> ListOffsetsPartition {
+        ListOffsetsPartition::default()
+            .with_partition_index(index)
+            .with_timestamp(timestamp)
+    }
+
+    /// Index, code, timestamp, offset and epoch of each partition.
+    async fn list(
+        broker: &Arc<Broker>,
+        version: i16,
+        request: &ListOffsetsRequest,
+    ) -> Vec<(i32, i16, i64, i64, i32)> {
+        let client = Client::of(broker);
+        let response: ListOffsetsResponse = client
+            .call::<ListOffsets, _>(version, request)
+            .await
+            .answer();
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions
+            .map(|answer| {
+                let ListOffsetsPartitionResponse {
+                    partition_index,
+                    error_code,
+                    timestamp,
+                    offset,
+                    leader_epoch,
+                    ..
+                } = *answer;
+                (partition_index, error_code, timestamp, offset, leader_epoch)
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn every_version_knows_its_special_timestamps() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        broker
+            .append(&topic, PartitionId(0), batch(&["a", "b"]))
+            .unwrap();
+        for version in 1..=10 {
+            let epoch = if version >= 4 { 0 } else { -1 };
+            let unsupported = (0, 35, -1, -1, -1);
+            let since = |first, answer| {
+                if version >= first {
+                    answer
+                } else {
+                    unsupported
+                }
+            };
+            let cases = [
+                (-1, (0, 0, -1, 2, epoch)),
+                (-2, (0, 0, -1, 0, epoch)),
+                (-3, since(7, (0, 0, NOW.0, 0, epoch))),
+                (-4, since(8, (0, 0, -1, 0, epoch))),
+                (-5, since(9, (0, 0, -1, -1, -1))),
+                (-6, unsupported),
+                (i64::MIN, unsupported),
+                (0, (0, 0, NOW.0, 0, epoch)),
+                (NOW.0 + 1, (0, 0, -1, -1, -1)),
+            ];
+            for (timestamp, expected) in cases {
+                let request = asking("t", vec![partition(0, timestamp)]);
+                let answer = list(&broker, version, &request).await;
+                assert_eq!(answer, [expected], "v{version} {timestamp}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_are_those_of_kafka() {
+        let broker = broker();
+        topic(&broker, "t", 2, &[]).await;
+        let failed = |index, code| vec![(index, code, -1, -1, -1)];
+        let unknown = asking("nowhere", vec![partition(0, -1)]);
+        assert_eq!(list(&broker, 10, &unknown).await, failed(0, 3));
+        let beyond = asking("t", vec![partition(7, -1)]);
+        assert_eq!(list(&broker, 10, &beyond).await, failed(7, 3));
+        for (epoch, code) in [(5, 75), (-2, 74)] {
+            let fenced = asking("t", vec![partition(0, -1).with_current_leader_epoch(epoch)]);
+            assert_eq!(list(&broker, 10, &fenced).await, failed(0, code));
+        }
+        let level = asking("t", vec![partition(0, -1)]).with_isolation_level(3);
+        assert_eq!(list(&broker, 10, &level).await, failed(0, -1));
+        let twice = asking(
+            "t",
+            vec![partition(0, -1), partition(1, -1), partition(0, -2)],
+        );
+        let answers = list(&broker, 10, &twice).await;
+        assert_eq!(answers, [failed(0, 42), vec![(1, 0, -1, 0, 0)]].concat());
+    }
+}

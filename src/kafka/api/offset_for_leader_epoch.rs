@@ -84,3 +84,63 @@ fn find(
     let end = context.broker.leader_epoch_end(&id, asked, current);
     end.map_err(|error| error.kafka())
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderTopic;
+    use kafka_protocol::messages::{BrokerId, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::broker::testing::{batch, broker, topic};
+    use crate::kafka::testing::Client;
+
+    #[tokio::test]
+    async fn every_version_tells_where_epochs_end() {
+        let broker = broker();
+        let topic = topic(&broker, "t", 1, &[]).await;
+        broker
+            .append(&topic, PartitionId(0), batch(&["a", "b"]))
+            .unwrap();
+        for version in 2..=4 {
+            let cases = [
+                ("t", 0, 0, -1, (0, 0, 2)),
+                ("t", 0, 0, 0, (0, 0, 2)),
+                ("t", 0, 1, -1, (0, -1, -1)),
+                ("t", 0, -1, -1, (0, -1, -1)),
+                ("t", 0, -2, -1, (0, -2, 0)),
+                ("t", 0, 0, 5, (75, -1, -1)),
+                ("t", 0, -1, 5, (75, -1, -1)),
+                ("t", 8, 0, -1, (3, -1, -1)),
+                ("nowhere", 0, 0, -1, (3, -1, -1)),
+            ];
+            for (name, index, epoch, current, expected) in cases {
+                let partition = OffsetForLeaderPartition::default()
+                    .with_partition(index)
+                    .with_leader_epoch(epoch)
+                    .with_current_leader_epoch(current);
+                let topic = OffsetForLeaderTopic::default()
+                    .with_topic(TopicName(StrBytes::from_static_str(name)))
+                    .with_partitions(vec![partition]);
+                let request = OffsetForLeaderEpochRequest::default()
+                    .with_replica_id(if version >= 3 {
+                        BrokerId(-1)
+                    } else {
+                        BrokerId(-2)
+                    })
+                    .with_topics(vec![topic]);
+                let client = Client::of(&broker);
+                let response: OffsetForLeaderEpochResponse = client
+                    .call::<OffsetForLeaderEpoch, _>(version, &request)
+                    .await
+                    .answer();
+                let answer = &response.topics[0].partitions[0];
+                let told = (answer.error_code, answer.leader_epoch, answer.end_offset);
+                assert_eq!(
+                    told, expected,
+                    "v{version} {name}-{index} {epoch} {current}"
+                );
+            }
+        }
+    }
+}
