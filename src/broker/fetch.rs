@@ -268,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn reads_begin_with_the_batch_that_contains_the_offset() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let first = append(&broker, &topic, 0, &["a", "b", "c"]);
         let second = append(&broker, &topic, 0, &["d"]);
@@ -291,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_batch_that_is_found_is_read_whatever_its_size() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 3, &[]).await;
         let size = append(&broker, &topic, 1, &["a"]);
         append(&broker, &topic, 1, &["b"]);
@@ -327,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_at_the_end_waits_for_the_next_append() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 2, &[]).await;
         let waiting = {
             let (broker, topic) = (Arc::clone(&broker), Arc::clone(&topic));
@@ -344,7 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_for_more_bytes_goes_on_until_they_are_there() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let size = append(&broker, &topic, 0, &["a"]);
         let options = FetchOptions {
@@ -367,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_ends_in_time_with_what_there_is() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let size = append(&broker, &topic, 0, &["a"]);
         let options = FetchOptions {
@@ -383,7 +383,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_ends_when_the_partition_goes() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let waiting = {
             let (broker, topic) = (Arc::clone(&broker), Arc::clone(&topic));
@@ -400,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_end_the_wait_of_all() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let both = [from(&topic, 0, 0), from(&topic, 7, 0)];
         let results = broker.fetch(&both, PATIENT).await;
@@ -422,7 +422,7 @@ mod tests {
 
     #[tokio::test]
     async fn leader_epochs_fence_readers() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let at = |epoch| FetchFrom {
             current_leader_epoch: Some(LeaderEpoch(epoch)),
@@ -449,7 +449,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_whose_records_are_not_in_the_log_is_told_where_they_part() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         append(&broker, &topic, 0, &["a", "b"]);
         let after = |epoch, offset| FetchFrom {

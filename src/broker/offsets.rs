@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_partition_has_ends_and_nothing_between_them() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         for query in [
             OffsetQuery::Earliest,
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn lookups_by_time_find_records_within_batches() {
         for codec in [Codec::None, Codec::Lz4] {
-            let broker = broker();
+            let broker = broker(&[]);
             let topic = topic(&broker, "t", 1, &[]).await;
             append(&broker, &topic, codec, &[0, 10, 5]);
             append(&broker, &topic, codec, &[30, 20, 30]);
@@ -241,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn epochs_end_where_the_next_begins() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let id = id(&topic);
         let end = |epoch| {

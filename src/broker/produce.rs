@@ -197,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn batches_follow_one_another_and_are_stored_as_they_were_sent() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let sent = batch(&["a", "b"]);
         let first = broker.append(&topic, PARTITION, sent.clone()).unwrap();
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_or_not_for_clients_is_refused() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let unknown = broker
             .append(&topic, PartitionId(1), batch(&["a"]))
@@ -232,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_retry_of_an_idempotent_producer_is_answered_with_the_original() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let batch = |first_sequence| {
             let mut batch =
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn max_message_bytes_bounds_a_batch() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[("max.message.bytes", "100")]).await;
         assert!(broker.append(&topic, PARTITION, batch(&["small"])).is_ok());
         let refused = broker.append(&topic, PARTITION, batch(&[&"x".repeat(100)]));
@@ -268,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn log_append_time_is_stamped_and_told() {
-        let broker = broker();
+        let broker = broker(&[]);
         let overrides = [("message.timestamp.type", "LogAppendTime")];
         let topic = topic(&broker, "t", 1, &overrides).await;
         let mut old = BatchBuilder::new();
@@ -283,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn timestamps_out_of_the_window_are_refused() {
-        let broker = broker();
+        let broker = broker(&[]);
         let overrides = [
             ("message.timestamp.before.max.ms", "1000"),
             ("message.timestamp.after.max.ms", "2000"),
@@ -305,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn compression_type_decides_how_a_batch_is_stored() {
-        let broker = broker();
+        let broker = broker(&[]);
         let cases: [(&str, &[(&str, &str)], Codec); 6] = [
             ("producer", &[], Codec::None),
             ("uncompressed", &[], Codec::None),
@@ -326,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn levels_of_compression_reach_the_codec() {
-        let broker = broker();
+        let broker = broker(&[]);
         let values: Vec<_> = (0..2000)
             .map(|n| format!("value number {}", n * 7919))
             .collect();
@@ -346,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_compacted_topic_wants_keys() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[("cleanup.policy", "compact")]).await;
         let refused = broker.append(&topic, PARTITION, batch(&["no key"]));
         assert!(matches!(batch_error(refused), BatchError::Records(_)));
@@ -361,7 +361,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_replicas_in_sync_than_there_are_is_no_obstacle() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[("min.insync.replicas", "2")]).await;
         let batch = batch(&["a"]);
         let produced = broker
@@ -372,7 +372,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_larger_than_a_segment_is_refused() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[("segment.bytes", "1048576")]).await;
         let large = "x".repeat(1_048_500);
         let refused = broker

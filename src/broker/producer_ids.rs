@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn ids_follow_one_another_over_the_end_of_a_block() {
-        let broker = broker();
+        let broker = broker(&[]);
         for expected in 0..2 * BLOCK + 1 {
             assert_eq!(
                 broker.new_producer_id().await.unwrap(),
@@ -80,11 +80,11 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_starts_again_begins_a_new_block() {
         let io = MemoryIo::shared();
-        let (broker, _clock) = broker_on(Arc::clone(&io), Durability::Fsync, &[]);
+        let broker = broker_on(Arc::clone(&io), Durability::Fsync, &[]);
         assert_eq!(broker.new_producer_id().await.unwrap(), ProducerId(0));
         broker.close().unwrap();
         drop(broker);
-        let (broker, _clock) = broker_on(io, Durability::Fsync, &[]);
+        let broker = broker_on(io, Durability::Fsync, &[]);
         assert_eq!(broker.new_producer_id().await.unwrap(), ProducerId(BLOCK));
     }
 }

@@ -78,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_log_starts_where_it_is_told_and_never_goes_back() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         broker
             .append(&topic, PARTITION, batch(&["a", "b", "c"]))
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_topics_that_delete_by_policy_delete_on_request() {
-        let broker = broker();
+        let broker = broker(&[]);
         for (name, policy, allowed) in [
             ("d", "delete", true),
             ("c", "compact", false),

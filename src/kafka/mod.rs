@@ -28,5 +28,3 @@ pub(crate) mod testing;
 
 pub use adapter::{Adapter, ListenerAdapter};
 pub use dispatch::{SupportedApi, supported_apis};
-#[cfg(test)]
-pub(crate) mod testing;

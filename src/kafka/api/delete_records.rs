@@ -148,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn every_version_moves_the_log_start() {
         for version in 0..=2 {
-            let broker = broker();
+            let broker = broker(&[]);
             let data = topic(&broker, "t", 2, &[]).await;
             topic(&broker, "compacted", 1, &[("cleanup.policy", "compact")]).await;
             broker

@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_version_tells_the_sizes_of_what_is_asked_for() {
-        let broker = broker();
+        let broker = broker(&[]);
         let data = topic(&broker, "t", 2, &[]).await;
         topic(&broker, "u", 1, &[]).await;
         let sent = batch(&["a"]);

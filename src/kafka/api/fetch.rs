@@ -489,7 +489,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_version_reads_what_is_stored() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 2, &[]).await;
         let sent = batch(&["a", "b"]);
         broker.append(&topic, PartitionId(1), sent.clone()).unwrap();
@@ -519,7 +519,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_told_apart_and_comes_last() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let mut nowhere = (*topic).clone();
         nowhere.id = TopicId(uuid::Uuid::from_u128(99));
@@ -543,7 +543,7 @@ mod tests {
 
     #[tokio::test]
     async fn offsets_and_epochs_that_do_not_fit_are_errors() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         broker
             .append(&topic, PartitionId(0), batch(&["a"]))
@@ -578,7 +578,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_follower_that_is_none_is_refused_and_shown_the_leader() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         for version in 4..=18 {
             for (epoch, code) in [(-1, 6), (0, 75)] {
@@ -611,7 +611,7 @@ mod tests {
 
     #[tokio::test]
     async fn sizes_and_levels_that_make_no_sense_are_server_errors() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let client = Client::of(&broker);
         let parts = || vec![named(12, &topic, vec![partition(0, 0)])];
@@ -629,12 +629,7 @@ mod tests {
 
     #[tokio::test]
     async fn fetch_max_bytes_is_a_limit_of_the_broker() {
-        use crate::broker::testing::broker_on;
-        use crate::io::MemoryIo;
-        use crate::storage::Durability;
-
-        let settings = [("fetch.max.bytes", "1024")];
-        let (broker, _clock) = broker_on(MemoryIo::shared(), Durability::Memory, &settings);
+        let broker = broker(&[("fetch.max.bytes", "1024")]);
         let topic = topic(&broker, "t", 1, &[]).await;
         for _ in 0..4 {
             broker
@@ -648,7 +643,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_answers_only_what_changed() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 3, &[]).await;
         for version in SESSION_VERSION..=18 {
             let client = Client::of(&broker);
@@ -707,7 +702,7 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_that_went_another_way_are_refused() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let client = Client::of(&broker);
         let first = request(vec![named(12, &topic, vec![partition(0, 0)])]).with_session_epoch(0);
@@ -729,7 +724,7 @@ mod tests {
         use crate::kafka::testing::flat;
         use kafka_protocol::protocol::Decodable;
 
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let request =
             request(vec![named(12, &topic, vec![partition(0, 0)])]).with_max_wait_ms(60_000);

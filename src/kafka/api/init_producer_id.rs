@@ -82,7 +82,7 @@ mod tests {
     use crate::kafka::testing::Client;
 
     async fn init(version: i16, request: InitProducerIdRequest) -> (i16, i64, i16) {
-        let client = Client::of(&broker());
+        let client = Client::of(&broker(&[]));
         let response: InitProducerIdResponse = client
             .call::<InitProducerId, _>(version, &request)
             .await

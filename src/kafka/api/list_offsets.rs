@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_version_knows_its_special_timestamps() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         broker
             .append(&topic, PartitionId(0), batch(&["a", "b"]))
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_are_those_of_kafka() {
-        let broker = broker();
+        let broker = broker(&[]);
         topic(&broker, "t", 2, &[]).await;
         let failed = |index, code| vec![(index, code, -1, -1, -1)];
         let unknown = asking("nowhere", vec![partition(0, -1)]);

@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_version_tells_where_epochs_end() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         broker
             .append(&topic, PartitionId(0), batch(&["a", "b"]))

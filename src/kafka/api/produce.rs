@@ -425,7 +425,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_version_appends() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         for (offset, version) in (0..).zip(3..=13) {
             let log_start = if version >= 5 { 0 } else { -1 };
@@ -453,7 +453,7 @@ mod tests {
 
     #[tokio::test]
     async fn acks_decide_whether_there_is_an_answer() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let good = || vec![partition(0, Some(batch(&["v"])))];
         let answered = send(&broker, 9, &request(9, 1, &topic, good()))
@@ -481,7 +481,7 @@ mod tests {
 
     #[tokio::test]
     async fn codes_and_log_start_are_those_of_kafka() {
-        let broker = broker();
+        let broker = broker(&[]);
         let small = topic(&broker, "small", 1, &[("max.message.bytes", "200")]).await;
         let corrupt = {
             let mut bytes = batch(&["v"]).to_vec();
@@ -525,7 +525,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_transactional_id_is_told_so() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 2, &[]).await;
         let mut transactional = BatchBuilder::new()
             .producer(ProducerId(5), ProducerEpoch(0), 0)
@@ -551,7 +551,7 @@ mod tests {
 
     #[tokio::test]
     async fn partitions_and_topics_that_are_not_there_are_told_apart() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let parts = || vec![partition(1, Some(batch(&["v"]))), partition(-1, None)];
         for version in [3, 12, 13] {
@@ -576,7 +576,7 @@ mod tests {
 
     #[tokio::test]
     async fn zstd_needs_version_7() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[]).await;
         let mut builder = BatchBuilder::new().compression(Codec::Zstd, Level::Default);
         builder.push(NOW, None, Some(b"v"));
@@ -590,7 +590,7 @@ mod tests {
 
     #[tokio::test]
     async fn rejected_records_are_named() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[("cleanup.policy", "compact")]).await;
         for version in 3..=13 {
             let request = request(
@@ -618,7 +618,7 @@ mod tests {
 
     #[tokio::test]
     async fn log_append_time_is_answered() {
-        let broker = broker();
+        let broker = broker(&[]);
         let overrides = [("message.timestamp.type", "LogAppendTime")];
         let topic = topic(&broker, "t", 1, &overrides).await;
         let request = request(9, -1, &topic, vec![partition(0, Some(batch(&["a"])))]);
@@ -631,7 +631,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_partition_named_twice_keeps_its_last_batch() {
-        let broker = broker();
+        let broker = broker(&[]);
         let topic = topic(&broker, "t", 2, &[]).await;
         let parts = vec![
             partition(0, Some(batch(&["a", "b", "c"]))),
