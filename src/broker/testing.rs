@@ -64,11 +64,15 @@ pub(crate) fn broker_on(
     durability: Durability,
     settings: &[(&str, &str)],
 ) -> Arc<Broker> {
-    let builder = settings
-        .iter()
-        .fold(Config::builder(), |builder, (key, value)| {
-            builder.set(key, value)
-        });
+    let mode = match durability {
+        Durability::Fsync => "fsync",
+        Durability::Os => "os",
+        Durability::Memory => "memory",
+    };
+    let mut builder = Config::builder().set("klamm.durability", mode);
+    for (key, value) in settings {
+        builder = builder.set(key, value);
+    }
     Broker::open(BrokerOptions {
         config: Arc::new(builder.build().unwrap()),
         io,

@@ -118,7 +118,10 @@ where
     Q: Encodable,
     R: Decodable,
 {
-    Client::of(broker).call::<H, R>(version, request).await.answer()
+    Client::of(broker)
+        .call::<H, R>(version, request)
+        .await
+        .answer()
 }
 
 /// The bytes of a body as they go over the wire.

@@ -58,25 +58,31 @@ impl Handler for ListOffsets {
 
     fn start(context: Context, request: ListOffsetsRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
-            let asked = times_asked(&request.topics);
+            let mut asked = times_asked(&request.topics);
             let isolation = isolation(&request);
             let mut topics = Vec::with_capacity(request.topics.len());
             for topic in &request.topics {
                 let found = context.broker.catalog.image().topic_by_name(&topic.name);
                 let mut partitions = Vec::with_capacity(topic.partitions.len());
                 for partition in &topic.partitions {
-                    let twice = asked.get(&(topic.name.as_str(), partition.partition_index));
-                    let answer = match (isolation, twice) {
-                        (_, Some(2..)) => Err(ResponseError::InvalidRequest),
-                        (None, _) => Err(ResponseError::UnknownServerError),
-                        (Some(isolation), _) => {
+                    let key = (topic.name.as_str(), partition.partition_index);
+                    // What was asked for twice is answered once.
+                    let Some(times) = asked.remove(&key) else {
+                        continue;
+                    };
+                    let answer = match isolation {
+                        _ if times > 1 => Err(ResponseError::InvalidRequest),
+                        None => Err(ResponseError::UnknownServerError),
+                        Some(isolation) => {
                             find(&context, found.as_deref(), partition, isolation).await
                         }
                     };
                     partitions.push(encode(context.version, partition.partition_index, answer));
                 }
-                let answer = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
-                topics.push(answer.with_partitions(partitions));
+                if !partitions.is_empty() {
+                    let answer = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
+                    topics.push(answer.with_partitions(partitions));
+                }
             }
             Body::encode(
                 &context,
@@ -87,7 +93,7 @@ impl Handler for ListOffsets {
 }
 
 /// How often each partition is asked for.
-fn times_asked(topics: &[ListOffsetsTopic]) -> HashMap<(&str, i32), usize> {
+fn times_asked(topics: &[ListOffsetsTopic]) -> HashMap<(&str, i32), u32> {
     let mut asked = HashMap::new();
     for topic in topics {
         for partition in &topic.partitions {
