@@ -3,11 +3,19 @@
 //! *Owns:* the commands, one file each. *May use:* `server`, `kafka::client` and what they use.
 //! Data goes to stdout, diagnostics to stderr; exit codes are 0 ok, 1 error, 2 usage.
 
+mod connect;
+mod consume;
+mod output;
+mod produce;
 mod serve;
+mod template;
+mod topic;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::kafka::client::ClientError;
 
 /// A broker that speaks the Kafka 4 wire protocol, and the commands to try it.
 #[derive(Debug, Parser)]
@@ -24,6 +32,12 @@ struct Klamm {
 enum Command {
     /// Run the broker.
     Serve(serve::Args),
+    /// Create, list, describe and delete topics.
+    Topic(topic::Args),
+    /// Send lines as records.
+    Produce(produce::Args),
+    /// Print records.
+    Consume(consume::Args),
 }
 
 /// How results are printed.
@@ -39,6 +53,18 @@ pub(crate) enum Format {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct CommandError(pub(crate) String);
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// An argument `KEY=VALUE`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
 
 /// Parses the arguments, runs the command, and says how it went.
 pub fn main() -> ExitCode {
@@ -58,7 +84,11 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Klamm) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
+        .worker_threads(
+            std::thread::available_parallelism()
+                .map_or(2, usize::from)
+                .max(2),
+        )
         .thread_name("klamm")
         .enable_all()
         .build()
@@ -67,6 +97,9 @@ fn run(arguments: Klamm) -> Result<(), CommandError> {
     runtime.block_on(async move {
         match arguments.command {
             Command::Serve(args) => serve::run(args, format).await,
+            Command::Topic(args) => topic::run(args, format).await,
+            Command::Produce(args) => produce::run(args, format).await,
+            Command::Consume(args) => consume::run(args, format).await,
         }
     })
 }

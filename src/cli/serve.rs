@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     listen: Vec<String>,
     /// Set any setting by its name. May be given several times.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = super::key_value)]
     set: Vec<(String, String)>,
     /// Write the ready line to this file when the broker can be used.
     #[arg(long, value_name = "PATH")]
@@ -35,11 +35,6 @@ pub(crate) struct Args {
     /// Allow listening beyond loopback without authentication.
     #[arg(long)]
     insecure: bool,
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl Args {
@@ -66,17 +61,23 @@ impl Args {
         if self.insecure {
             sources = sources.flag("--insecure", "klamm.insecure", "true");
         }
-        Ok(self.set.iter().fold(sources, |sources, (key, value)| sources.set(key, value)))
+        Ok(self
+            .set
+            .iter()
+            .fold(sources, |sources, (key, value)| sources.set(key, value)))
     }
 }
 
 /// `HOST:PORT` is short for `PLAINTEXT://HOST:PORT`; further ones get names of their own.
 fn listeners(addresses: &[String]) -> String {
-    let named = addresses.iter().enumerate().map(|(number, address)| match number {
-        _ if address.contains("://") => address.clone(),
-        0 => format!("PLAINTEXT://{address}"),
-        _ => format!("PLAINTEXT{}://{address}", number + 1),
-    });
+    let named = addresses
+        .iter()
+        .enumerate()
+        .map(|(number, address)| match number {
+            _ if address.contains("://") => address.clone(),
+            0 => format!("PLAINTEXT://{address}"),
+            _ => format!("PLAINTEXT{}://{address}", number + 1),
+        });
     named.collect::<Vec<_>>().join(",")
 }
 
@@ -87,7 +88,10 @@ pub(crate) async fn run(args: Args, _format: Format) -> Result<(), CommandError>
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let config = args.sources()?.build().map_err(|error| failed(&error))?;
-    let broker = Broker::with_config(config).start().await.map_err(|error| failed(&error))?;
+    let broker = Broker::with_config(config)
+        .start()
+        .await
+        .map_err(|error| failed(&error))?;
 
     let line = broker.ready_line();
     if let Some(path) = &args.ready_file {
@@ -123,14 +127,20 @@ fn log_to_stderr() {
     let _ = logs.try_init();
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses_become_named_listeners() {
-        let given = ["127.0.0.1:1".to_owned(), "[::1]:2".to_owned(), "X://h:3".to_owned()];
-        assert_eq!(listeners(&given), "PLAINTEXT://127.0.0.1:1,PLAINTEXT2://[::1]:2,X://h:3");
+        let given = [
+            "127.0.0.1:1".to_owned(),
+            "[::1]:2".to_owned(),
+            "X://h:3".to_owned(),
+        ];
+        assert_eq!(
+            listeners(&given),
+            "PLAINTEXT://127.0.0.1:1,PLAINTEXT2://[::1]:2,X://h:3"
+        );
     }
 }

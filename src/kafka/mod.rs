@@ -10,6 +10,7 @@
 
 mod adapter;
 pub mod api;
+pub(crate) mod client;
 pub(crate) mod codec;
 mod connection;
 pub(crate) mod dispatch;
