@@ -26,16 +26,10 @@ use super::codec::{Codec, UnknownCodec};
 
 /// Bytes before the part that `length` counts.
 pub(super) const LENGTH_OVERHEAD: usize = 12;
-/// Where the leader epoch begins.
-pub(super) const LEADER_EPOCH_AT: usize = 12;
 /// Where the magic byte is.
 pub(super) const MAGIC_AT: usize = 16;
-/// Where the checksum begins.
-pub(super) const CRC_AT: usize = 17;
 /// First byte that the checksum covers.
 pub(super) const ATTRIBUTES_AT: usize = 21;
-/// Where the largest timestamp begins.
-pub(super) const MAX_TIMESTAMP_AT: usize = 35;
 /// The only magic that is stored.
 pub(super) const MAGIC: i8 = 2;
 
@@ -319,12 +313,12 @@ mod tests {
         let bytes = sample().encode();
         assert_eq!(bytes[0..8], [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(bytes[8..12], [0, 0, 0, 49]);
-        assert_eq!(bytes[LEADER_EPOCH_AT..MAGIC_AT], [0, 0, 0, 7]);
+        assert_eq!(bytes[12..MAGIC_AT], [0, 0, 0, 7]);
         assert_eq!(bytes[MAGIC_AT], 2);
-        assert_eq!(bytes[CRC_AT..ATTRIBUTES_AT], [0xde, 0xad, 0xbe, 0xef]);
+        assert_eq!(bytes[17..ATTRIBUTES_AT], [0xde, 0xad, 0xbe, 0xef]);
         assert_eq!(bytes[ATTRIBUTES_AT..23], [0, 0b101_1010]);
         assert_eq!(
-            bytes[MAX_TIMESTAMP_AT..43],
+            bytes[35..43],
             1_700_000_000_009_i64.to_be_bytes()
         );
         assert_eq!(bytes[57..61], [0, 0, 0, 10]);
