@@ -191,10 +191,7 @@ fn frames_come_whole_however_they_are_cut() {
 #[test]
 fn a_thousand_sockets_that_only_announce_a_frame_cost_almost_nothing() {
     let _alone = ALONE.lock();
-    let served = served(Limits {
-        listen_backlog: 1024,
-        ..Limits::default()
-    });
+    let served = served(Limits::default());
     // The first connection brings what everybody shares.
     let mut warm = served.connect();
     send(&mut warm, b"warm");

@@ -33,7 +33,7 @@ pub struct Limits {
     /// `socket.receive.buffer.bytes`; the system's choice where there is none.
     pub receive_buffer_bytes: Option<usize>,
     /// Connections that the system queues until they are accepted
-    /// (`socket.listen.backlog.size`).
+    /// (`socket.listen.backlog.size`); a hint, to which the listener has a lower bound.
     pub listen_backlog: u32,
 }
 

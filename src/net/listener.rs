@@ -8,6 +8,11 @@ use tokio::net::TcpListener;
 
 use super::limits::Limits;
 
+/// Fewest connections that are asked of the system to queue: a peer beyond the queue tries again
+/// only after a second, and a burst of clients fills 50 places (Kafka's default) before a thread
+/// has woken up to accept them.
+const BACKLOG_MIN: u32 = 1024;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -84,7 +89,8 @@ fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
         socket.set_recv_buffer_size(bytes)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(limits.listen_backlog).unwrap_or(i32::MAX))?;
+    let backlog = limits.listen_backlog.max(BACKLOG_MIN);
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
 }
 

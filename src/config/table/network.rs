@@ -48,7 +48,7 @@ settings! { Broker:
         .dynamic();
     /// How long a broker waits for the answer to its own requests.
     REQUEST_TIMEOUT_MS: i32 = with("request.timeout.ms", "30000").inert(inert::ONE_NODE);
-    /// Connections that may wait to be accepted.
+    /// Connections that may wait to be accepted; fewer than 1024 are not asked of the system.
     SOCKET_LISTEN_BACKLOG_SIZE: i32 = with("socket.listen.backlog.size", "50")
         .check(Check::AtLeast(1));
     /// SO_RCVBUF of sockets; -1 leaves it to the system.
