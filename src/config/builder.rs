@@ -281,12 +281,12 @@ fn bounded(setting: &Setting, value: i64) -> Value {
 }
 
 /// What must hold between settings (`KafkaConfig.validateValues`).
-fn relations(config: &Config) -> Vec<Problem> {
+pub(super) fn relations(config: &Config) -> Vec<Problem> {
     use super::keys;
     let mut problems = Vec::new();
     if config.get(keys::topic::RETENTION_MS) == 0 {
         problems.push(Problem {
-            message: "requirement failed: log.retention.ms must be unlimited (-1) or, equal or greater than 1"
+            message: "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
                 .to_owned(),
             origin: config.origin(keys::topic::RETENTION_MS).clone(),
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::builder::{Builder, Warning, inherit};
+use super::builder::{Builder, Warning, inherit, relations};
 use super::key::{Key, Typed};
 use super::keys;
 use super::listener::Listener;
@@ -145,6 +145,14 @@ impl Config {
         config
     }
 
+    /// What must hold between settings and does not (`KafkaConfig.validateValues`).
+    pub fn violations(&self) -> Vec<String> {
+        relations(self)
+            .into_iter()
+            .map(|problem| problem.message)
+            .collect()
+    }
+
     /// What a topic or group with overrides of its own has.
     pub fn overlay(&self, scope: Scope, overrides: &BTreeMap<String, String>) -> Overlay<'_> {
         let parsed = overrides.iter().filter_map(|(name, text)| {
@@ -171,6 +179,15 @@ impl Overlay<'_> {
         match self.over.get(&key.row()) {
             Some(value) => T::read(Some(value)),
             None => self.under.get(key),
+        }
+    }
+
+    /// The value of a setting by its row; `None` if it is unset.
+    pub fn value(&self, setting: &Setting) -> Option<&Value> {
+        let row = table::row(setting.scope, setting.name)?;
+        match self.over.get(&row) {
+            Some(value) => Some(value),
+            None => self.under.value(setting.scope, setting.name),
         }
     }
 }

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, StrBytes};
 
+use super::api::alter_configs::AlterConfigs;
 use super::api::api_versions::ApiVersions;
 use super::api::create_partitions::CreatePartitions;
 use super::api::create_topics::CreateTopics;
 use super::api::delete_records::DeleteRecords;
 use super::api::delete_topics::DeleteTopics;
 use super::api::describe_cluster::DescribeCluster;
+use super::api::describe_configs::DescribeConfigs;
 use super::api::describe_log_dirs::DescribeLogDirs;
 use super::api::describe_topic_partitions::DescribeTopicPartitions;
 use super::api::fetch::Fetch;
+use super::api::incremental_alter_configs::IncrementalAlterConfigs;
 use super::api::init_producer_id::InitProducerId;
 use super::api::list_offsets::ListOffsets;
 use super::api::list_partition_reassignments::ListPartitionReassignments;
@@ -43,8 +46,11 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<DeleteRecords>(),
     Api::of::<InitProducerId>(),
     Api::of::<OffsetForLeaderEpoch>(),
+    Api::of::<DescribeConfigs>(),
+    Api::of::<AlterConfigs>(),
     Api::of::<DescribeLogDirs>(),
     Api::of::<CreatePartitions>(),
+    Api::of::<IncrementalAlterConfigs>(),
     Api::of::<ListPartitionReassignments>(),
     Api::of::<DescribeCluster>(),
     Api::of::<DescribeTopicPartitions>(),

@@ -5,6 +5,7 @@
 
 use kafka_protocol::ResponseError;
 
+use crate::broker::configs::{AlterError, DescribeError};
 use crate::broker::metadata::{LookupError, PageError};
 use crate::broker::topics::{
     AssignmentError, CreateTopicError, DeleteTopicError, GrowTopicError,
@@ -211,6 +212,29 @@ impl KafkaCode for BatchError {
                 ResponseError::InvalidTimestamp
             }
             Self::Records(_) => ResponseError::InvalidRecord,
+        }
+    }
+}
+
+impl KafkaCode for DescribeError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::UnknownType(_) | Self::InvalidName(_) => ResponseError::InvalidRequest,
+            Self::InvalidTopicName(_) => ResponseError::InvalidTopicException,
+            Self::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        }
+    }
+}
+
+impl KafkaCode for AlterError {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::InvalidRequest(_) => ResponseError::InvalidRequest,
+            Self::InvalidConfig(_) => ResponseError::InvalidConfig,
+            Self::InvalidTopicName(_) => ResponseError::InvalidTopicException,
+            Self::UnknownTopic(_) => ResponseError::UnknownTopicOrPartition,
+            Self::UnknownOperation => ResponseError::UnknownServerError,
+            Self::Commit(error) => error.kafka(),
         }
     }
 }

@@ -13,7 +13,6 @@ mod create;
 mod delete;
 mod grow;
 mod internal;
-mod settings;
 
 use std::time::Duration;
 

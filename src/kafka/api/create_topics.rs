@@ -26,6 +26,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::nodes::node_ids;
+use crate::broker::configs::Described;
 use crate::broker::topics::{CreateTopicError, CreatedTopic, NewTopic, TopicOutcome};
 use crate::kafka::codec::{text, timeout};
 use crate::kafka::dispatch::{Context, Handler};
@@ -129,9 +130,18 @@ fn message(error: &CreateTopicError) -> Option<StrBytes> {
     (!silent).then(|| text(error.to_string()))
 }
 
-/// The effective settings of the new topic.
-fn configs(_context: &Context, _created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
-    Vec::new()
+/// The settings that are in force for the new topic.
+fn configs(context: &Context, created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
+    let described = context.broker.describe_overrides(&created.configs);
+    let config = |entry: Described| {
+        CreatableTopicConfigs::default()
+            .with_name(text(entry.name))
+            .with_value(entry.value.map(text))
+            .with_read_only(entry.read_only)
+            .with_config_source(entry.source as i8)
+            .with_is_sensitive(entry.sensitive)
+    };
+    described.into_iter().map(config).collect()
 }
 
 #[cfg(test)]

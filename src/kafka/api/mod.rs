@@ -1,5 +1,6 @@
 //! One file per API. Each opens with its contract: versions, behaviour, what is not there.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 mod authorized;
 pub(crate) mod create_partitions;
@@ -7,9 +8,11 @@ pub(crate) mod create_topics;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_topic_partitions;
 pub(crate) mod fetch;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod list_partition_reassignments;

@@ -4,11 +4,19 @@
 //! *Invariant:* what is cached here names the overrides that it was made from and is made anew
 //! when the catalog's image holds others; nobody has to tell the cache of a change.
 
+mod alter;
+mod describe;
+mod rules;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use alter::{AlterError, Alteration, KeyChange, Operation, Outcome};
+pub use describe::{DescribeError, Described, Source, Synonym};
+
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
+use parking_lot::Mutex;
 
 use crate::broker::Broker;
 use crate::catalog::{ConfigResource, Image, Topic};
@@ -114,6 +122,51 @@ pub fn durability(name: &str) -> Durability {
 pub struct SettingsCache {
     broker: ArcSwapOption<BrokerEntry>,
     topics: DashMap<TopicId, TopicEntry>,
+    /// Held while logs are told of new settings, so that the newest are told last.
+    telling: Mutex<()>,
+}
+
+/// What settings belong to, as a client names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// A topic.
+    Topic(String),
+    /// A broker by its id; all brokers if empty.
+    Broker(String),
+    /// The log levels of a broker by its id.
+    BrokerLogger(String),
+    /// A client-metrics subscription.
+    ClientMetrics(String),
+    /// A group.
+    Group(String),
+    /// A type that nobody has given out.
+    Unknown(i8, String),
+}
+
+impl Resource {
+    /// The resource of that type (`ConfigResource.Type`) and name.
+    pub fn new(kind: i8, name: String) -> Self {
+        match kind {
+            2 => Self::Topic(name),
+            4 => Self::Broker(name),
+            8 => Self::BrokerLogger(name),
+            16 => Self::ClientMetrics(name),
+            32 => Self::Group(name),
+            _ => Self::Unknown(kind, name),
+        }
+    }
+
+    /// Its type and name.
+    pub fn parts(&self) -> (i8, &str) {
+        match self {
+            Self::Topic(name) => (2, name),
+            Self::Broker(name) => (4, name),
+            Self::BrokerLogger(name) => (8, name),
+            Self::ClientMetrics(name) => (16, name),
+            Self::Group(name) => (32, name),
+            Self::Unknown(kind, name) => (*kind, name),
+        }
+    }
 }
 
 /// The broker's effective configuration.
