@@ -554,4 +554,40 @@ mod tests {
             broker.delete_topics(vec![name], SECOND).await;
         }
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn whoever_finds_a_partition_in_an_image_finds_its_log() {
+        use crate::model::TopicPartition;
+        let broker = broker(&[]);
+        let makers = (0..2).map(|maker| {
+            let broker = Arc::clone(&broker);
+            tokio::spawn(async move {
+                for number in 0..100 {
+                    let name = format!("t{maker}-{number}");
+                    let outcomes = broker.create_topics(vec![topic(&name, 3, 1)], false, SECOND);
+                    assert!(outcomes.await[0].result.is_ok());
+                }
+            })
+        });
+        let makers: Vec<_> = makers.collect();
+        while broker.catalog.image().topic_count() < 200 {
+            for topic in broker.catalog.image().topics() {
+                for partition in (0..3).map(PartitionId) {
+                    let id = TopicPartition {
+                        topic: topic.id,
+                        partition,
+                    };
+                    assert!(
+                        broker.store.partition(&id).is_some(),
+                        "{} {partition}",
+                        topic.name
+                    );
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        for maker in makers {
+            maker.await.unwrap();
+        }
+    }
 }
