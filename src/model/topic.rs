@@ -15,6 +15,27 @@ impl TopicId {
     /// Id of the topic `__cluster_metadata` (`Uuid.METADATA_TOPIC_ID`).
     pub const METADATA: Self = Self(Uuid::from_u128(1));
 
+    /// The inverse of [`to_base64`](Self::to_base64); `None` for any other text.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let mut bits: u128 = 0;
+        for (index, byte) in text.bytes().enumerate() {
+            let digit = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'-' => 62,
+                b'_' => 63,
+                _ => return None,
+            };
+            // Of the last digit only the two high bits count.
+            bits = match index {
+                21 => bits << 2 | u128::from(digit >> 4),
+                _ => bits << 6 | u128::from(digit),
+            };
+        }
+        (text.len() == 22).then(|| Self(Uuid::from_u128(bits)))
+    }
+
     /// The id as Kafka prints it: 22 characters of URL-safe base64 without padding.
     pub fn to_base64(self) -> String {
         const ALPHABET: &[u8; 64] =
@@ -27,7 +48,9 @@ impl TopicId {
                     shift if shift >= 0 => (bits >> shift) & 63,
                     short => (bits << -short) & 63,
                 };
-                ALPHABET.get(sextet as usize).map_or('A', |&byte| char::from(byte))
+                ALPHABET
+                    .get(sextet as usize)
+                    .map_or('A', |&byte| char::from(byte))
             })
             .collect()
     }
@@ -137,7 +160,21 @@ mod tests {
     #[test]
     fn topic_ids_print_as_kafka_prints_them() {
         assert_eq!(TopicId::METADATA.to_base64(), "AAAAAAAAAAAAAAAAAAAAAQ");
-        assert_eq!(TopicId(Uuid::from_u128(u128::MAX)).to_base64(), "_____________________w");
+        assert_eq!(
+            TopicId(Uuid::from_u128(u128::MAX)).to_base64(),
+            "_____________________w"
+        );
+        for id in [TopicId::METADATA, TopicId(Uuid::from_u128(u128::MAX / 3))] {
+            assert_eq!(TopicId::from_base64(&id.to_base64()), Some(id));
+        }
+        for text in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAA+A",
+        ] {
+            assert_eq!(TopicId::from_base64(text), None, "{text}");
+        }
     }
 
     #[test]

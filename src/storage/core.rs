@@ -150,6 +150,8 @@ pub(super) struct Context {
     pub(super) id: TopicPartition,
     /// Name of its directory.
     pub(super) directory: String,
+    /// That directory.
+    pub(super) path: PathBuf,
     pub(super) leader_epoch: AtomicI32,
     pub(super) config: ArcSwap<LogConfig>,
     pub(super) watch: Arc<Watch>,
@@ -157,14 +159,11 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn path(&self) -> PathBuf {
-        self.core.dir.join(&self.directory)
-    }
-
-    pub(super) fn files<'a>(&'a self, dir: &'a std::path::Path) -> Files<'a> {
+    /// The way to its files.
+    pub(super) fn files(&self) -> Files<'_> {
         Files {
             cache: &self.core.files,
-            dir,
+            dir: &self.path,
         }
     }
 

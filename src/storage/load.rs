@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,8 +34,7 @@ pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
     if !core.directories.lock().contains(&context.directory) {
         return Ok(start_empty(context, Offset(0), false));
     }
-    let dir = context.path();
-    if belongs_to_another_topic(context, &dir) {
+    if belongs_to_another_topic(context) {
         let retired = core.retire_directory(&context.directory, names::DELETE_SUFFIX)?;
         tracing::warn!(
             partition = context.directory,
@@ -49,7 +47,6 @@ pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
     }
     Loader {
         context,
-        dir: &dir,
         recover: !core.clean,
     }
     .load()
@@ -57,8 +54,12 @@ pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
 
 /// A crash can come between the deletion of a topic and that of its files; a topic of the same
 /// name must not find them.
-fn belongs_to_another_topic(context: &Context, dir: &Path) -> bool {
-    let Ok(content) = context.core.io.read(&dir.join(names::PARTITION_METADATA)) else {
+fn belongs_to_another_topic(context: &Context) -> bool {
+    let Ok(content) = context
+        .core
+        .io
+        .read(&context.path.join(names::PARTITION_METADATA))
+    else {
         return false;
     };
     let Ok(content) = std::str::from_utf8(&content) else {
@@ -103,7 +104,6 @@ fn current_epoch(context: &Context) -> LeaderEpoch {
 
 struct Loader<'a> {
     context: &'a Arc<Context>,
-    dir: &'a Path,
     /// Whether the last stop was not clean.
     recover: bool,
 }
@@ -223,7 +223,7 @@ impl Loader<'_> {
     /// Lists the directory, and removes what an interrupted deletion or rewrite left.
     fn list(&self) -> io::Result<Found> {
         let mut found = Found::default();
-        for entry in self.context.core.io.read_dir(self.dir)? {
+        for entry in self.context.core.io.read_dir(&self.context.path)? {
             let Some(name) = entry.path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
@@ -258,7 +258,7 @@ impl Loader<'_> {
     }
 
     fn open_log(&self, base: Offset) -> io::Result<Arc<dyn File>> {
-        let path = self.dir.join(SegmentFile::Log.name(base));
+        let path = self.context.path.join(SegmentFile::Log.name(base));
         self.context.core.io.open(&path, OpenMode::Write)
     }
 
@@ -286,6 +286,9 @@ impl Loader<'_> {
         let mut index = MemoryIndex::default();
         let interval = self.index_interval();
         let mut scan = Scan::new(&*file, Depth::Checksums, base, 0, len);
+        if !sealed {
+            scan = scan.without_gaps();
+        }
         let damage = loop {
             match scan.next() {
                 Ok(Some(batch)) => {
@@ -333,7 +336,7 @@ impl Loader<'_> {
         index.note_largest();
         let (offsets, times) = (index.offsets.len(), index.times.len());
         let segment = Segment::reopened(self.next_number(), base, index, 0);
-        for file in segment.write_indexes(self.context.files(self.dir))?.files {
+        for file in segment.write_indexes(self.context.files())?.files {
             file.sync_data()?;
         }
         let segment = Segment::sealed(segment.number, base, len, offsets, times);
@@ -376,7 +379,7 @@ impl Loader<'_> {
         }
         index.note_largest();
         let segment = Segment::reopened(self.next_number(), base, index, len);
-        segment.write_indexes(self.context.files(self.dir))?;
+        segment.write_indexes(self.context.files())?;
         segment.seal(len);
         Ok(loaded(segment))
     }
@@ -416,7 +419,12 @@ impl Loader<'_> {
     fn read_indexes(&self, base: Offset, files: &FoundSegment) -> Option<MemoryIndex> {
         files.offset_index?;
         files.time_index?;
-        let read = |kind: SegmentFile| self.context.core.io.read(&self.dir.join(kind.name(base)));
+        let read = |kind: SegmentFile| {
+            self.context
+                .core
+                .io
+                .read(&self.context.path.join(kind.name(base)))
+        };
         let offsets = read(SegmentFile::OffsetIndex).ok()?;
         let times = read(SegmentFile::TimeIndex).ok()?;
         let index = MemoryIndex::from_files(&offsets, &times)?;
@@ -447,7 +455,7 @@ impl Loader<'_> {
             .context
             .core
             .io
-            .read(&self.dir.join(names::LEADER_EPOCHS))
+            .read(&self.context.path.join(names::LEADER_EPOCHS))
             .ok()?;
         let entries = leader_epochs::decode(std::str::from_utf8(&content).ok()?).ok()?;
         Some(Epochs::new(entries))
@@ -464,7 +472,7 @@ impl Loader<'_> {
         let first = segments
             .partition_point(|segment| segment.base <= from)
             .saturating_sub(1);
-        let files = self.context.files(self.dir);
+        let files = self.context.files();
         for segment in segments.iter().skip(first) {
             let limit = match segment.base == end.segment {
                 true => end.position,
@@ -515,7 +523,7 @@ impl Loader<'_> {
     ) -> io::Result<Producers> {
         let usable = |offset: &&Offset| **offset <= end.offset;
         let read = |offset: Offset| {
-            let path = self.dir.join(SegmentFile::Snapshot.name(offset));
+            let path = self.context.path.join(SegmentFile::Snapshot.name(offset));
             let content = self.context.core.io.read(&path).ok()?;
             match producer_snapshot::decode(&content) {
                 Ok(entries) => Some((offset, Producers::from_snapshot(&entries))),
@@ -544,7 +552,7 @@ impl Loader<'_> {
         segments: &[Arc<Segment>],
         end: Mark,
     ) -> io::Result<()> {
-        let files = self.context.files(self.dir);
+        let files = self.context.files();
         let mut budget = READ_BACK_BYTES_MAX;
         for segment in segments
             .iter()

@@ -279,15 +279,15 @@ impl Log {
         let Some(active) = view.segments.last() else {
             return Err(io::Error::other("a log without segments"));
         };
-        let (dir, position) = (context.path(), view.end.position);
+        let position = view.end.position;
         if !writer.exists {
-            core.io.create_dir_all(&dir)?;
+            core.io.create_dir_all(&context.path)?;
             core.directories.lock().insert(context.directory.clone());
             writer.exists = true;
             let mut unsynced = self.unsynced.lock();
             (unsynced.new_directory, unsynced.epochs) = (true, true);
         }
-        let file = active.writable_log_file(context.files(&dir))?;
+        let file = active.writable_log_file(context.files(), position == 0)?;
         if writer.needs_cut {
             file.set_len(position)?;
             writer.needs_cut = false;
@@ -408,13 +408,12 @@ impl Log {
         work: &mut Unsynced,
     ) -> Vec<(Arc<Segment>, super::segment::IndexFiles)> {
         let (context, core) = (&self.context, &self.context.core);
-        let dir = context.path();
         let warn = |what: &str, error: io::Error| {
             tracing::warn!(partition = context.directory, %error, "cannot write {what}");
         };
         if work.new_directory {
             let content = partition_metadata::encode(context.id.topic);
-            let path = dir.join(names::PARTITION_METADATA);
+            let path = context.path.join(names::PARTITION_METADATA);
             match replace_file(&*core.io, &path, content.as_bytes(), Persist::Lazy) {
                 Ok(()) => {}
                 Err(error) => warn(names::PARTITION_METADATA, error),
@@ -435,7 +434,7 @@ impl Log {
         }
         let mut sealed = Vec::new();
         for segment in std::mem::take(&mut work.sealed) {
-            match segment.write_indexes(context.files(&dir)) {
+            match segment.write_indexes(context.files()) {
                 Ok(written) => {
                     work.files.extend(written.files.iter().cloned());
                     work.new_entries = true;
@@ -445,7 +444,7 @@ impl Log {
                     // Half an index would be believed at the next start, none is built again.
                     let _ = core
                         .io
-                        .remove_file(&segment.path(&dir, SegmentFile::OffsetIndex));
+                        .remove_file(&segment.path(&context.path, SegmentFile::OffsetIndex));
                     warn("an index", error);
                 }
             }
@@ -455,12 +454,12 @@ impl Log {
 
     fn write_epochs(&self, view: &View, persist: Persist) -> io::Result<()> {
         let content = leader_epochs::encode(view.epochs.entries());
-        let path = self.context.path().join(names::LEADER_EPOCHS);
+        let path = self.context.path.join(names::LEADER_EPOCHS);
         replace_file(&*self.context.core.io, &path, content.as_bytes(), persist)
     }
 
     fn write_snapshot(&self, offset: Offset, content: &[u8]) -> io::Result<Arc<dyn File>> {
-        let path = self.context.path().join(SegmentFile::Snapshot.name(offset));
+        let path = self.context.path.join(SegmentFile::Snapshot.name(offset));
         let file = self.context.core.io.open(&path, OpenMode::Create)?;
         file.set_len(0)?;
         file.write_all_at(&[content], 0)?;
@@ -473,7 +472,7 @@ impl Log {
             file.sync_data()?;
         }
         if work.new_entries || work.new_directory {
-            core.io.sync_dir(&self.context.path())?;
+            core.io.sync_dir(&self.context.path)?;
         }
         if work.new_directory {
             core.io.sync_dir(&core.dir)?;

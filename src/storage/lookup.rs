@@ -89,9 +89,8 @@ impl Log {
         at: Timestamp,
         limit: u64,
     ) -> Result<u64, ReadError> {
-        let dir = self.context().path();
         let Some(entry) = segment
-            .time_before(self.context().files(&dir), at)
+            .time_before(self.context().files(), at)
             .map_err(storage)?
         else {
             return Ok(0);
@@ -110,8 +109,7 @@ impl Log {
         segment: &Segment,
         file: &dyn File,
     ) -> Result<Option<TimeEntry>, ReadError> {
-        let dir = self.context().path();
-        let files = self.context().files(&dir);
+        let files = self.context().files();
         match segment.largest_time(files) {
             Ok(largest) => Ok(largest),
             Err(_) => {

@@ -114,8 +114,7 @@ impl Log {
     /// The `.log` file of a segment; an error if the partition was deleted meanwhile, since then
     /// its name may be that of another partition's file.
     pub(super) fn log_file(&self, segment: &Segment) -> Result<Arc<dyn File>, ReadError> {
-        let dir = self.context().path();
-        let file = segment.log_file(self.context().files(&dir));
+        let file = segment.log_file(self.context().files());
         match self.context().is_deleted() {
             true => Err(ReadError::Deleted),
             false => file.map_err(storage),
@@ -130,8 +129,7 @@ impl Log {
         offset: Offset,
         limit: u64,
     ) -> Result<Option<Scanned>, ReadError> {
-        let dir = self.context().path();
-        let files = self.context().files(&dir);
+        let files = self.context().files();
         // An index has no checksum: its entry must name a batch that is there. One that does not,
         // or that cannot be read, is built again, once.
         let mut rebuilt = false;
@@ -190,8 +188,7 @@ impl Log {
         }
         index.note_largest();
         segment.replace_index(index);
-        let dir = self.context().path();
-        match segment.write_indexes(self.context().files(&dir)) {
+        match segment.write_indexes(self.context().files()) {
             Ok(_) => {}
             // It serves from memory as well.
             Err(error) => tracing::warn!(partition, %error, "cannot write a rebuilt index"),
@@ -209,9 +206,8 @@ impl Log {
         wanted: u64,
         limit: u64,
     ) -> Result<u64, ReadError> {
-        let dir = self.context().path();
         let known = segment
-            .boundary_before(self.context().files(&dir), wanted)
+            .boundary_before(self.context().files(), wanted)
             .unwrap_or(0);
         for start in [known, from] {
             if start < from {

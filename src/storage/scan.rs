@@ -4,8 +4,8 @@ use std::io;
 
 use crate::batch::BatchHeader;
 use crate::io::{File, read_full_at};
-use crate::model::Offset;
 use crate::model::limits::BATCH_HEADER_LENGTH;
+use crate::model::{LeaderEpoch, Offset};
 
 /// How much of each batch is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,10 @@ pub(super) struct Scan<'a> {
     limit: u64,
     /// Smallest base offset that the next batch may have.
     next_offset: Offset,
+    /// Whether offsets may be missing between batches, as the cleaner leaves it.
+    gaps: bool,
+    /// Leader epoch of the batch before.
+    epoch: LeaderEpoch,
     /// Offsets from here on cannot stand in this segment.
     offset_limit: Offset,
     window: Vec<u8>,
@@ -92,10 +96,19 @@ impl<'a> Scan<'a> {
             position,
             limit,
             next_offset: base,
+            gaps: true,
+            epoch: LeaderEpoch(-1),
             offset_limit: base.plus(i64::from(i32::MAX)),
             window: Vec::new(),
             window_start: 0,
         }
+    }
+
+    /// Takes a missing offset for damage. The base offset is outside the checksum; where nothing
+    /// was cleaned yet, this covers it.
+    pub(super) fn without_gaps(mut self) -> Self {
+        self.gaps = false;
+        self
     }
 
     /// Where the next batch begins, or the walk ended.
@@ -122,6 +135,7 @@ impl<'a> Scan<'a> {
             return Err(damaged(format!("its {len} bytes reach past the end")));
         }
         if header.base_offset < self.next_offset
+            || (!self.gaps && header.base_offset != self.next_offset)
             || header.last_offset_delta < 0
             || header.last_offset() > self.offset_limit
         {
@@ -135,6 +149,11 @@ impl<'a> Scan<'a> {
         if self.depth == Depth::Checksums && !header.crc_matches(self.bytes(position, len)?) {
             return Err(damaged("its checksum does not match".to_owned()));
         }
+        if self.depth == Depth::Checksums && header.leader_epoch < self.epoch {
+            let (got, before) = (header.leader_epoch, self.epoch);
+            return Err(damaged(format!("leader epoch {got} follows {before}")));
+        }
+        self.epoch = header.leader_epoch;
         self.position += len as u64;
         self.next_offset = header.next_offset();
         Ok(Some(Scanned { header, position }))

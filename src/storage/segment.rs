@@ -218,17 +218,18 @@ impl Segment {
         self.open(files, kind, SegmentFile::Log, mode)
     }
 
-    /// The `.log` file, for appending; created if it is missing.
+    /// The `.log` file, for appending; created if the segment is `new`, and else it must be there.
     pub(super) fn writable_log_file(
         &self,
         files: Files<'_>,
+        new: bool,
     ) -> io::Result<std::sync::Arc<dyn File>> {
-        self.open(
-            files,
-            FileKind::ActiveLog,
-            SegmentFile::Log,
-            OpenMode::Create,
-        )
+        let mode = if new {
+            OpenMode::Create
+        } else {
+            OpenMode::Write
+        };
+        self.open(files, FileKind::ActiveLog, SegmentFile::Log, mode)
     }
 
     fn open(

@@ -148,10 +148,11 @@ impl Store {
         }
         let opened = Opened {
             cluster_id: meta.cluster_id,
-            directory_id: meta.directory_id.as_deref().map_or_else(
-                || TopicId(core.random_uuid()),
-                |id| topic_id(id).unwrap_or(TopicId(uuid::Uuid::nil())),
-            ),
+            directory_id: meta
+                .directory_id
+                .as_deref()
+                .and_then(TopicId::from_base64)
+                .unwrap_or_else(|| TopicId(core.random_uuid())),
             clean,
         };
         let store = Self {
@@ -170,10 +171,12 @@ impl Store {
             partition.begin_epoch(spec.leader_epoch);
             return partition;
         }
+        let directory = names::partition_directory(&spec.topic_name, spec.id.partition.0);
         let context = Context {
             core: self.core.clone(),
             id: spec.id,
-            directory: names::partition_directory(&spec.topic_name, spec.id.partition.0),
+            path: self.core.dir.join(&directory),
+            directory,
             leader_epoch: AtomicI32::new(spec.leader_epoch.0),
             config: ArcSwap::new(spec.config),
             watch: Arc::default(),
@@ -424,28 +427,4 @@ fn format_directory(
         Persist::Lazy,
     )?;
     Ok(meta)
-}
-
-/// The id that a base64 text stands for.
-fn topic_id(text: &str) -> Option<TopicId> {
-    let mut bits: u128 = 0;
-    if text.len() != 22 {
-        return None;
-    }
-    for (index, byte) in text.bytes().enumerate() {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return None,
-        };
-        // Twenty-one digits of six bits; of the last one only the two high bits count.
-        bits = match index {
-            21 => bits << 2 | u128::from(digit >> 4),
-            _ => bits << 6 | u128::from(digit),
-        };
-    }
-    Some(TopicId(uuid::Uuid::from_u128(bits)))
 }

@@ -1,6 +1,10 @@
 //! The store as a whole, on every file system.
 
 mod contract;
+mod idempotence;
+mod kafka_reads;
+mod lookup;
+mod recovery;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

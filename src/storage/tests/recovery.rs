@@ -1,0 +1,320 @@
+//! Starts after a crash, with every kind of damage that one leaves behind.
+
+use super::*;
+use crate::io::{Io, MemoryIo, OpenMode};
+
+/// Values in the log, after some batches of different sizes; the stop was not clean.
+fn crashed(bed: &Bed, batches: usize) -> Vec<(i64, String)> {
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    for index in 0..batches {
+        let values: Vec<String> = (0..=index % 3).map(|n| format!("{index}.{n}")).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        partition.append(batch(&values), false).unwrap();
+    }
+    let end = partition.offsets().unwrap().log_end;
+    wait_committed(&partition, end).unwrap();
+    read_all(&partition, 0, 1 << 20, Isolation::LogEnd)
+}
+
+fn recovered(bed: &Bed) -> Vec<(i64, String)> {
+    let (store, opened) = bed.open();
+    assert!(!opened.clean);
+    let partition = bed.attach(&store, 1);
+    assert_eq!(
+        store.recover(),
+        Recovered {
+            partitions: 1,
+            failed: 0
+        }
+    );
+    let offsets = partition.offsets().unwrap();
+    assert_eq!(
+        (offsets.high_watermark, offsets.durable),
+        (offsets.log_end, offsets.log_end)
+    );
+    let found = read_all(&partition, 0, 200, Isolation::ReadUncommitted);
+    assert_eq!(
+        offsets.log_end.0,
+        found.last().map_or(0, |(offset, _)| offset + 1)
+    );
+    found
+}
+
+fn segment_path(bed: &Bed, name: &str) -> PathBuf {
+    bed.dir.join("topic.1-0").join(name)
+}
+
+/// All files of the partition, by name.
+fn image(bed: &Bed) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let entries = bed.io.read_dir(&bed.dir.join("topic.1-0")).unwrap();
+    entries
+        .into_iter()
+        .map(|entry| (entry.path.clone(), bed.io.read(&entry.path).unwrap()))
+        .collect()
+}
+
+fn overwrite(io: &dyn Io, path: &Path, content: &[u8]) {
+    let file = io.open(path, OpenMode::Create).unwrap();
+    file.set_len(0).unwrap();
+    file.write_all_at(&[content], 0).unwrap();
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_of_the_last_batch_costs_that_batch_alone() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let all = crashed(&bed, 6);
+    let log = segment_path(&bed, "00000000000000000000.log");
+    let content = bed.io.read(&log).unwrap();
+    let last_batch = content.len() - batch(&["5.0", "5.1", "5.2"]).bytes.len();
+    for cut in last_batch..content.len() {
+        // Cut, and filled up with zeros, as a file system does whose length was ahead of its data.
+        for zeros in [0, 1, content.len() - cut, 5_000] {
+            let mut torn = content[..cut].to_vec();
+            torn.resize(cut + zeros, 0);
+            // The batch happens to end in zeros.
+            if torn.starts_with(&content) {
+                continue;
+            }
+            overwrite(&*bed.io, &log, &torn);
+            assert_eq!(
+                recovered(&bed),
+                all[..all.len() - 3],
+                "cut at {cut}, {zeros} zeros"
+            );
+            assert_eq!(bed.io.read(&log).unwrap(), content[..last_batch]);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_last_batch_costs_that_batch_alone() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let all = crashed(&bed, 4);
+    let log = segment_path(&bed, "00000000000000000000.log");
+    let content = bed.io.read(&log).unwrap();
+    let last_batch = content.len() - batch(&["3.0"]).bytes.len();
+    for byte in last_batch..content.len() {
+        // The leader epoch is outside the checksum.
+        if (12..16).contains(&(byte - last_batch)) {
+            continue;
+        }
+        let mut flipped = content.clone();
+        flipped[byte] ^= 0x80;
+        overwrite(&*bed.io, &log, &flipped);
+        assert_eq!(recovered(&bed), all[..all.len() - 1], "byte {byte}");
+    }
+}
+
+#[test]
+fn recovering_twice_gives_the_same_bytes() {
+    let mut bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    bed.config.segment_bytes = 700;
+    bed.config.index_interval_bytes = 100;
+    let all = crashed(&bed, 40);
+    let logs: Vec<PathBuf> = image(&bed)
+        .into_keys()
+        .filter(|path| path.extension() == Some("log".as_ref()))
+        .collect();
+    let last = logs.last().unwrap();
+    let content = bed.io.read(last).unwrap();
+    overwrite(&*bed.io, last, &content[..content.len() - 7]);
+    let once = recovered(&bed);
+    assert!(once.len() < all.len() && once[..] == all[..once.len()]);
+    let first = image(&bed);
+    assert_eq!(recovered(&bed), once);
+    assert_eq!(image(&bed), first);
+}
+
+#[test]
+fn files_that_can_be_rebuilt_may_be_missing_short_or_rubbish() {
+    for clean in [true, false] {
+        let mut bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+        bed.config.segment_bytes = 1_500;
+        bed.config.index_interval_bytes = 100;
+        let all = crashed(&bed, 60);
+        if clean {
+            let (store, _) = bed.open();
+            bed.attach(&store, 1).offsets().unwrap();
+            store.close().unwrap();
+        }
+        let root = bed.io.read_dir(&bed.dir).unwrap();
+        let root: Vec<_> = root
+            .into_iter()
+            .filter(|entry| !entry.is_dir)
+            .map(|entry| (entry.path.clone(), bed.io.read(&entry.path).unwrap()))
+            .collect();
+        let pristine = image(&bed);
+        let derived: Vec<&PathBuf> = pristine
+            .keys()
+            .filter(|path| path.extension() != Some("log".as_ref()))
+            .collect();
+        assert!(derived.len() > 6, "{derived:?}");
+        for path in derived {
+            let content = &pristine[path];
+            let half = content[..content.len() / 2].to_vec();
+            let rubbish = vec![0x5a; content.len()];
+            let zeros = vec![0; content.len()];
+            for damaged in [
+                None,
+                Some(Vec::new()),
+                Some(half),
+                Some(rubbish),
+                Some(zeros),
+            ] {
+                match &damaged {
+                    None => bed.io.remove_file(path).unwrap(),
+                    Some(damaged) => overwrite(&*bed.io, path, damaged),
+                }
+                let (store, opened) = bed.open();
+                assert_eq!(opened.clean, clean);
+                let partition = bed.attach(&store, 1);
+                store.recover();
+                let case = format!("{clean} {} {damaged:?}", path.display());
+                assert_eq!(
+                    read_all(&partition, 0, 300, Isolation::ReadUncommitted),
+                    all,
+                    "{case}"
+                );
+                for offset in (0..all.len() as i64).step_by(7) {
+                    let tail = read_all(&partition, offset, 90, Isolation::ReadUncommitted);
+                    assert_eq!(tail, all[offset as usize..], "{case}");
+                }
+                let epoch = partition.epoch_end(LeaderEpoch(0)).unwrap();
+                assert_eq!(
+                    epoch,
+                    Some((LeaderEpoch(0), Offset(all.len() as i64))),
+                    "{case}"
+                );
+                drop((partition, store));
+                for (path, content) in root
+                    .iter()
+                    .map(|(path, content)| (path, content))
+                    .chain(&pristine)
+                {
+                    overwrite(&*bed.io, path, content);
+                }
+                for path in image(&bed)
+                    .keys()
+                    .filter(|path| !pristine.contains_key(*path))
+                {
+                    bed.io.remove_file(path).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clean_log_that_rotted_is_refused_where_it_is_bad_and_served_where_it_is_good() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let all = crashed(&bed, 9);
+    let (store, _) = bed.open();
+    bed.attach(&store, 1).offsets().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let log = segment_path(&bed, "00000000000000000000.log");
+    let mut content = bed.io.read(&log).unwrap();
+    let bad = content
+        .windows(3)
+        .position(|window| window == b"4.0")
+        .unwrap();
+    content[bad] ^= 1;
+    overwrite(&*bed.io, &log, &content);
+    let (store, opened) = bed.open();
+    assert!(opened.clean);
+    let partition = bed.attach(&store, 1);
+    let bad_offset = all.iter().find(|(_, value)| value == "4.0").unwrap().0;
+    let read = |from: i64| partition.read(Offset(from), 1 << 20, true, Isolation::ReadUncommitted);
+    let before = read(0).unwrap();
+    let header_end = BatchHeader::parse(&bytes_of(&before.records))
+        .unwrap()
+        .next_offset();
+    assert_eq!(header_end, Offset(1));
+    assert!(matches!(read(bad_offset), Err(ReadError::Corrupt { .. })));
+    assert_eq!(
+        read_all(&partition, bad_offset + 2, 1 << 20, Isolation::LogEnd).len(),
+        { all.len() - bad_offset as usize - 2 }
+    );
+}
+
+#[test]
+fn an_unclean_stop_is_noticed_only_where_there_is_something_to_recover() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let (store, _) = bed.open();
+    drop(store);
+    let (store, opened) = bed.open();
+    assert!(opened.clean, "no partition, nothing to recover");
+    bed.attach(&store, 1).append(batch(&["a"]), false).unwrap();
+    drop(store);
+    assert!(!bed.open().1.clean);
+}
+
+#[test]
+fn the_files_of_another_incarnation_of_a_topic_are_set_aside() {
+    on_every_io(|io, dir| {
+        let bed = Bed::new(io, dir);
+        let (store, _) = bed.open();
+        let done = bed
+            .attach(&store, 1)
+            .append(batch(&["old"]), false)
+            .unwrap();
+        wait_committed(&bed.attach(&store, 1), done.next_offset).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let (store, _) = bed.open();
+        let id = TopicPartition {
+            topic: TopicId(uuid::Uuid::from_u128(2)),
+            partition: PartitionId(0),
+        };
+        let partition = store.attach(PartitionSpec { id, ..bed.spec(1) });
+        assert_eq!(partition.offsets().unwrap().log_end, Offset(0));
+        partition.append(batch(&["new"]), false).unwrap();
+        assert_eq!(
+            read_all(&partition, 0, 1, Isolation::LogEnd),
+            [(0, "new".to_owned())]
+        );
+    });
+}
+
+#[test]
+fn directories_of_no_partition_are_set_aside_and_deleted_ones_removed() {
+    on_every_io(|io, dir| {
+        let bed = Bed::new(io.clone(), dir);
+        let (store, _) = bed.open();
+        for topic in [1, 2] {
+            let partition = bed.attach(&store, topic);
+            let done = partition.append(batch(&["a"]), false).unwrap();
+            wait_committed(&partition, done.next_offset).unwrap();
+        }
+        store.close().unwrap();
+        drop(store);
+        let deleted = bed
+            .dir
+            .join("gone-0.0123456789abcdef0123456789abcdef-delete");
+        io.create_dir_all(&deleted).unwrap();
+        let (store, _) = bed.open();
+        let kept = bed.attach(&store, 1);
+        store.remove_strays();
+        assert_eq!(kept.offsets().unwrap().log_end, Offset(1));
+        let names: Vec<String> = io
+            .read_dir(&bed.dir)
+            .unwrap()
+            .into_iter()
+            .filter(|entry| entry.is_dir)
+            .map(|entry| entry.path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert!(names.contains(&"topic.1-0".to_owned()), "{names:?}");
+        assert!(!names.contains(&"topic.2-0".to_owned()), "{names:?}");
+        assert!(
+            names
+                .iter()
+                .any(|name| name.starts_with("topic.2-0.") && name.ends_with("-stray"))
+        );
+        let patience = std::time::Instant::now();
+        while io.exists(&deleted) && patience.elapsed() < Duration::from_secs(20) {
+            std::thread::yield_now();
+        }
+        assert!(!io.exists(&deleted));
+    });
+}
