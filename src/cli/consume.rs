@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::connect::Connect;
+use super::output::{bytes_as_json, headers_as_json};
 use super::template::Template;
 use super::{CommandError, Format};
 use crate::batch::{BatchHeader, HeaderError, RecordView, records};
@@ -312,12 +313,6 @@ impl Printer {
 }
 
 fn as_json(topic: &str, partition: i32, record: &RecordView<'_>) -> Value {
-    let headers = record.headers.iter().map(|header| {
-        json!([
-            String::from_utf8_lossy(header.key),
-            bytes_as_json(header.value)
-        ])
-    });
     json!({
         "topic": topic,
         "partition": partition,
@@ -325,20 +320,8 @@ fn as_json(topic: &str, partition: i32, record: &RecordView<'_>) -> Value {
         "timestamp": record.timestamp.0,
         "key": bytes_as_json(record.key),
         "value": bytes_as_json(record.value),
-        "headers": headers.collect::<Value>(),
+        "headers": headers_as_json(record),
     })
-}
-
-/// Text as a string; other bytes as `{"hex": …}`.
-fn bytes_as_json(bytes: Option<&[u8]>) -> Value {
-    match bytes.map(|bytes| (std::str::from_utf8(bytes), bytes)) {
-        None => Value::Null,
-        Some((Ok(text), _)) => Value::from(text),
-        Some((Err(_), bytes)) => {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({"hex": hex})
-        }
-    }
 }
 
 #[cfg(test)]
@@ -395,7 +378,7 @@ mod tests {
             next: Offset(11),
             end: None,
         };
-        let cut = &batch(14, &["f"])[..70];
+        let cut = &batch(14, &["f"])[..60];
         let answer = [
             batch(5, &["old"]),
             batch(10, &["a", "b", "c"]),
@@ -429,12 +412,5 @@ mod tests {
             )
             .is_err()
         );
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_become_hex() {
-        assert_eq!(bytes_as_json(Some(b"text")), json!("text"));
-        assert_eq!(bytes_as_json(Some(&[0xff, 0x00])), json!({"hex": "ff00"}));
-        assert_eq!(bytes_as_json(None), Value::Null);
     }
 }

@@ -5,6 +5,7 @@
 
 mod connect;
 mod consume;
+mod log_dump;
 mod output;
 mod produce;
 mod serve;
@@ -38,6 +39,8 @@ enum Command {
     Produce(produce::Args),
     /// Print records.
     Consume(consume::Args),
+    /// Look into the files of a data directory.
+    Log(log_dump::Args),
 }
 
 /// How results are printed.
@@ -100,6 +103,7 @@ fn run(arguments: Klamm) -> Result<(), CommandError> {
             Command::Topic(args) => topic::run(args, format).await,
             Command::Produce(args) => produce::run(args, format).await,
             Command::Consume(args) => consume::run(args, format).await,
+            Command::Log(args) => log_dump::run(&args, format),
         }
     })
 }
