@@ -13,7 +13,7 @@ const DEFAULT: &str = "127.0.0.1:9092";
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Connect {
     /// Brokers to start from, separated by commas [env: KLAMM_BROKERS] [default: 127.0.0.1:9092]
-    #[arg(short = 'b', long = "brokers", value_name = "HOST:PORT")]
+    #[arg(short = 'b', long = "brokers", value_name = "HOST:PORT", global = true)]
     brokers: Option<String>,
 }
 
