@@ -276,6 +276,9 @@ impl Broker {
                     )))
                 }
                 Operation::Unknown(_) => Err(AlterError::UnknownOperation),
+                Operation::Delete if change.key == "root" => Err(AlterError::InvalidRequest(
+                    "Removing the log level of the root logger is not allowed".to_owned(),
+                )),
                 Operation::Set | Operation::Delete => Err(AlterError::InvalidConfig(format!(
                     "Logger {} does not exist!",
                     change.key

@@ -245,11 +245,32 @@ pub(super) fn check_broker(config: &Config, own: bool, props: &Settings) -> Resu
     if let Some(why) = changed.violations().into_iter().next() {
         return Err(AlterError::InvalidRequest(why));
     }
+    check_connection_overrides(changed.get(keys::MAX_CONNECTIONS_PER_IP_OVERRIDES))?;
     if changed.get(keys::MAX_CONNECTIONS) == 0 {
         return Err(AlterError::InvalidRequest(
             "Invalid value org.apache.kafka.common.config.ConfigException: Invalid max.connections 0 for configuration Invalid dynamic configuration"
                 .to_owned(),
         ));
+    }
+    Ok(())
+}
+
+/// `address:count` entries; Kafka's message is that of Java's number parser.
+fn check_connection_overrides(text: &str) -> Result<(), AlterError> {
+    for entry in text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
+        let count = entry
+            .rsplit_once(':')
+            .map_or(entry, |(_, count)| count)
+            .trim();
+        if count.parse::<i32>().is_err() {
+            return Err(AlterError::InvalidRequest(format!(
+                "For input string: \"{count}\""
+            )));
+        }
     }
     Ok(())
 }

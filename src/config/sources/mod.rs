@@ -16,13 +16,13 @@ pub(super) use environment::environment;
 
 /// A key, its text, and where it stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
+pub(super) struct Given {
     /// The dotted name.
-    pub key: String,
+    pub(super) key: String,
     /// The text of the value.
-    pub text: String,
+    pub(super) text: String,
     /// Where it stood.
-    pub origin: Origin,
+    pub(super) origin: Origin,
 }
 
 impl Given {
@@ -50,7 +50,7 @@ struct Malformed {
 }
 
 /// Reads a file's bytes: `.toml` and `.json` by name, everything else as properties.
-pub fn file(path: &Path, bytes: &[u8]) -> Result<Vec<Given>, Problem> {
+pub(super) fn file(path: &Path, bytes: &[u8]) -> Result<Vec<Given>, Problem> {
     let name: Arc<str> = Arc::from(path.display().to_string());
     let extension = path.extension().and_then(|extension| extension.to_str());
     let read = match extension {

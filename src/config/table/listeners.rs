@@ -19,13 +19,11 @@ settings! { Broker:
         .inert(inert::ROLES);
     /// Where to listen: `NAME://HOST:PORT`, separated by commas; no host is every interface.
     LISTENERS: String = with("listeners", "PLAINTEXT://127.0.0.1:9092")
-        .per_broker()
         .differs("PLAINTEXT://:9092", "Without authentication only this machine may connect; other addresses take `klamm.insecure`.");
     /// Where clients reach the listeners; the listeners themselves if unset.
     ADVERTISED_LISTENERS: Option<String> = unset("advertised.listeners");
     /// Which protocol each listener name speaks: `NAME:PROTOCOL`, separated by commas.
-    LISTENER_SECURITY_PROTOCOL_MAP: String = with("listener.security.protocol.map", "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT")
-        .per_broker();
+    LISTENER_SECURITY_PROTOCOL_MAP: String = with("listener.security.protocol.map", "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT");
     /// Listeners that open before the authorizer is ready.
     EARLY_START_LISTENERS: Option<String> = unset("early.start.listeners").inert(inert::AUTH);
     /// The listener that brokers use among themselves.

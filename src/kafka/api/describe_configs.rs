@@ -25,7 +25,7 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::broker::configs::{DescribeError, Described, Resource};
+use crate::broker::configs::{Described, Resource};
 use crate::config::Kind;
 use crate::kafka::codec::text;
 use crate::kafka::dispatch::{Context, Handler};

@@ -3,6 +3,8 @@
 pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
 mod authorized;
+#[cfg(test)]
+mod configs_recorded;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_records;
