@@ -1,9 +1,11 @@
 //! The store as a whole, on every file system.
 
 mod contract;
+mod faults;
 mod idempotence;
 mod kafka_reads;
 mod lookup;
+mod model;
 mod recovery;
 
 use std::path::{Path, PathBuf};
