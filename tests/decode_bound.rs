@@ -11,7 +11,6 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use bytes::Bytes;
 use klamm::kafka::hostile::{self, Count, Decoded, Sample, Style, Width};
 
 thread_local! {
@@ -58,7 +57,7 @@ fn growth<T>(work: impl FnOnce() -> T) -> (T, usize) {
 
 /// Decodes a frame; the copy that it is decoded from is not counted.
 fn decode(frame: &[u8]) -> (Result<Decoded, String>, usize) {
-    let frame = Bytes::copy_from_slice(frame);
+    let frame = frame.to_vec();
     growth(|| hostile::decode(frame))
 }
 
@@ -80,6 +79,15 @@ fn with(sample: &Sample, count: &Count, value: &[u8]) -> Vec<u8> {
 
 /// Values that no frame of this length can keep.
 fn lies(sample: &Sample, count: &Count) -> Vec<Vec<u8>> {
+    // Any negative length of what may be null says that it is.
+    let negative = |bytes: &Vec<u8>| bytes.first().is_some_and(|byte| *byte >= 0x80);
+    let fixed = matches!(count.width, Width::Short | Width::Int);
+    let mut lies = all_lies(sample, count);
+    lies.retain(|lie| !(fixed && count.nullable && negative(lie)));
+    lies
+}
+
+fn all_lies(sample: &Sample, count: &Count) -> Vec<Vec<u8>> {
     let rest = sample.body.len() - count.at - count.len;
     let more = u32::try_from(rest + 1).unwrap();
     match count.width {

@@ -276,6 +276,25 @@ fn a_lie_about_a_length_closes_the_connection() {
 }
 
 #[test]
+fn what_kafka_reads_kindly_is_answered() {
+    let broker = running(&[]);
+    let mut stream = broker.connect();
+    // A count of -2 is null: all topics, of which there are none.
+    send(&mut stream, &request(METADATA, 1, 1, b"\xff\xff\xff\xff"));
+    let all = receive(&mut stream).1;
+    send(&mut stream, &request(METADATA, 1, 2, b"\xff\xff\xff\xfe"));
+    assert_eq!(receive(&mut stream), (2, all));
+    // A name that is not UTF-8 is an illegal name, INVALID_TOPIC_EXCEPTION.
+    send(
+        &mut stream,
+        &request(METADATA, 1, 3, b"\0\0\0\x01\0\x02\xff\xfe"),
+    );
+    let (id, body) = receive(&mut stream);
+    assert_eq!(id, 3);
+    assert!(body.ends_with(b"\0\x11\0\x02??\0\0\0\0\0"), "{body:x?}");
+}
+
+#[test]
 fn bytes_after_a_request_are_ignored() {
     let broker = running(&[]);
     let mut stream = broker.connect();

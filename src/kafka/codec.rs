@@ -19,7 +19,7 @@ const BODY_BYTES: usize = 256;
 pub(crate) fn footprint(
     schema: &Schema,
     version: i16,
-    body: &[u8],
+    body: &mut [u8],
 ) -> Result<Footprint, schema::Refusal> {
     schema::walk(schema, version, body)
 }

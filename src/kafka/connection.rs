@@ -135,7 +135,7 @@ impl Session<'_> {
 
     fn receive(&mut self, frame: Result<Option<Frame>, ReadError>) {
         let request = match frame {
-            Ok(Some(frame)) => examine(frame.as_ref())
+            Ok(Some(mut frame)) => examine(frame.as_mut_slice())
                 .map(|examined| Request { frame, examined })
                 .map_err(End::Request),
             Ok(None) => Err(End::Finished),

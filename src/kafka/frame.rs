@@ -63,8 +63,9 @@ impl RequestHeader {
     }
 
     /// Parses the header of a request of that schema, and says where the body begins.
-    pub(crate) fn parse(schema: &Schema, frame: &[u8]) -> Result<(Self, usize), HeaderError> {
-        let short = || HeaderError::Short(frame.len());
+    pub(crate) fn parse(schema: &Schema, frame: &mut [u8]) -> Result<(Self, usize), HeaderError> {
+        let length = frame.len();
+        let short = || HeaderError::Short(length);
         let (key, version) = Self::key_and_version(frame)?;
         let correlation_id = frame
             .get(KEY_AND_VERSION_BYTES..)
@@ -72,8 +73,8 @@ impl RequestHeader {
             .map(|&id| i32::from_be_bytes(id))
             .ok_or_else(short)?;
         let rest = frame.get(FIXED_BYTES..).ok_or_else(short)?;
-        let (&length, rest) = rest.split_first_chunk().ok_or_else(short)?;
-        let (client_id, rest) = match usize::try_from(i16::from_be_bytes(length)) {
+        let (&id_length, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let (client_id, rest) = match usize::try_from(i16::from_be_bytes(id_length)) {
             // Any negative length is null, as in Kafka's reader.
             Err(_) => (None, rest),
             Ok(length) => {
@@ -81,20 +82,17 @@ impl RequestHeader {
                 (Some(client_id(id)), rest)
             }
         };
-        let body = if version >= schema.flexible {
-            schema::tagged_fields(rest)?
-        } else {
-            rest
+        let mut body = frame.len() - rest.len();
+        if version >= schema.flexible {
+            body += schema::tagged_fields(frame.get_mut(body..).unwrap_or_default())?;
+        }
+        let header = Self {
+            key,
+            version,
+            correlation_id,
+            client_id,
         };
-        Ok((
-            Self {
-                key,
-                version,
-                correlation_id,
-                client_id,
-            },
-            frame.len() - body.len(),
-        ))
+        Ok((header, body))
     }
 }
 
@@ -129,8 +127,8 @@ mod tests {
     #[test]
     fn a_flexible_header_has_an_old_client_id_and_tagged_fields() {
         // Metadata v12, correlation id 7, client id "ab", one unknown tagged field of 1 byte.
-        let frame = b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x01\x05\x01x\x2a";
-        let (header, body) = RequestHeader::parse(&METADATA, frame).unwrap();
+        let mut frame = *b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x01\x05\x01x\x2a";
+        let (header, body) = RequestHeader::parse(&METADATA, &mut frame).unwrap();
         assert_eq!(
             (header.key, header.version, header.correlation_id),
             (3, 12, 7)
@@ -144,7 +142,7 @@ mod tests {
         for length in [-1i16, -2, i16::MIN] {
             let mut bytes = b"\0\x03\0\x01\0\0\0\x07".to_vec();
             bytes.extend(length.to_be_bytes());
-            let (header, body) = RequestHeader::parse(&METADATA, &bytes).unwrap();
+            let (header, body) = RequestHeader::parse(&METADATA, &mut bytes).unwrap();
             assert_eq!(header.client_id, None);
             assert_eq!(body, bytes.len());
         }
@@ -153,10 +151,10 @@ mod tests {
     #[test]
     fn a_header_that_is_cut_short_is_refused_at_every_length() {
         let whole = b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x00";
-        assert!(RequestHeader::parse(&METADATA, whole).is_ok());
+        assert!(RequestHeader::parse(&METADATA, &mut whole.clone()).is_ok());
         for length in 0..whole.len() {
             assert!(
-                RequestHeader::parse(&METADATA, &whole[..length]).is_err(),
+                RequestHeader::parse(&METADATA, &mut whole.clone()[..length]).is_err(),
                 "{length}"
             );
         }

@@ -27,13 +27,13 @@ pub fn apis() -> impl Iterator<Item = (i16, std::ops::RangeInclusive<i16>)> {
 }
 
 /// Does with a frame what a connection does before the work starts.
-pub fn decode(frame: Bytes) -> Result<Decoded, String> {
-    let examined = examine(&frame).map_err(|error| error.to_string())?;
+pub fn decode(mut frame: Vec<u8>) -> Result<Decoded, String> {
+    let examined = examine(&mut frame).map_err(|error| error.to_string())?;
     let Content::Body { start, footprint } = examined.content else {
         return Err("the version is not served".to_owned());
     };
     let length = frame.len();
-    let mut body = request::body(frame, start);
+    let mut body = request::body(Bytes::from(frame), start);
     examined
         .api
         .decode(&mut body, examined.header.version)

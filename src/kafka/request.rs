@@ -67,8 +67,8 @@ pub(super) fn frame_bytes_max(prefix: &[u8]) -> usize {
     }
 }
 
-/// Parses the header and walks the body.
-pub(super) fn examine(frame: &[u8]) -> Result<Examined, BadRequest> {
+/// Parses the header and walks the body, which it may rewrite for the codec.
+pub(super) fn examine(frame: &mut [u8]) -> Result<Examined, BadRequest> {
     let (key, version) = RequestHeader::key_and_version(frame)?;
     let not_served = BadRequest::NotServed { key, version };
     let Some(api) = dispatch::api(key) else {
@@ -79,7 +79,7 @@ pub(super) fn examine(frame: &[u8]) -> Result<Examined, BadRequest> {
     }
     let (header, start) = RequestHeader::parse(api.schema, frame)?;
     let content = if api.serves(version) {
-        let body = frame.get(start..).unwrap_or_default();
+        let body = frame.get_mut(start..).unwrap_or_default();
         let footprint =
             codec::footprint(api.schema, version, body).map_err(|refusal| BadRequest::Refused {
                 api: api.name,

@@ -78,9 +78,8 @@ impl Client {
         request.encode(&mut bytes, version).unwrap();
         let row = api(H::KEY).unwrap();
         assert!(row.serves(version));
-        let body = bytes.freeze();
-        codec::footprint(row.schema, version, &body).unwrap();
-        row.start(self.context(version), body)
+        codec::footprint(row.schema, version, &mut bytes).unwrap();
+        row.start(self.context(version), bytes.freeze())
     }
 
     /// Sends a request and decodes the answer, which must have no bytes left.

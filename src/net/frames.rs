@@ -68,6 +68,11 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The bytes, to be read and rewritten while nobody else has them.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+
     /// Counts `bytes` more, that working on the frame is going to take; waits for the budget.
     pub async fn charge(&mut self, bytes: usize) {
         if bytes > 0 {

@@ -29,6 +29,8 @@ pub struct Count {
     pub len: usize,
     /// How it is written.
     pub width: Width,
+    /// Whether it may say that there is nothing.
+    pub nullable: bool,
 }
 
 /// How a sample is made.
@@ -94,6 +96,7 @@ impl Maker {
     fn field(&mut self, field: &'static Field) {
         let nullable = field.nullable.contains(&self.version);
         let null = nullable && matches!(self.style, Style::Random) && self.random.u8(..4) == 0;
+        let first = self.sample.counts.len();
         match &field.kind {
             Kind::Fixed(size) => self.bytes(*size),
             Kind::String => self.string(field.name, null),
@@ -110,8 +113,11 @@ impl Maker {
                 if nullable {
                     self.sample.body.push(1);
                 }
-                self.fields(fields);
+                return self.fields(fields);
             }
+        }
+        if let Some(count) = self.sample.counts.get_mut(first) {
+            count.nullable = nullable;
         }
     }
 
@@ -207,6 +213,7 @@ impl Maker {
             at,
             len: bytes.len(),
             width,
+            nullable: false,
         });
         self.sample.body.extend_from_slice(bytes);
     }

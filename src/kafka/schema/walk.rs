@@ -1,9 +1,13 @@
 //! The walk over a request's bytes before the codec sees them.
 //!
 //! It allocates nothing and follows Kafka's own reader: lengths and counts come before what they
-//! announce, null is -1 (compact: 0), known tags are read by their type and unknown ones skipped
-//! by their size. Every count and length is compared with the bytes that remain, so that a lie
-//! ends the walk before anybody allocates for it.
+//! announce, null is negative (compact: 0), known tags are read by their type and unknown ones
+//! skipped by their size. Every count and length is compared with the bytes that remain, so that
+//! a lie ends the walk before anybody allocates for it.
+//!
+//! Where Kafka reads more kindly than the codec, the walk rewrites what it passes: any negative
+//! length of a nullable field becomes -1, any marker of a struct that is there becomes 1, and
+//! bytes of a text that are not UTF-8 become `?` (Java has U+FFFD, which would not fit).
 
 use super::field::{Element, Field, Kind, Schema};
 use crate::model::limits::REQUEST_ELEMENTS_MAX;
@@ -56,7 +60,8 @@ pub(crate) enum Refusal {
 }
 
 /// Walks the body of a request.
-pub(crate) fn walk(schema: &Schema, version: i16, body: &[u8]) -> Result<Footprint, Refusal> {
+pub(crate) fn walk(schema: &Schema, version: i16, body: &mut [u8]) -> Result<Footprint, Refusal> {
+    let length = body.len();
     let mut walk = Walk {
         rest: body,
         version,
@@ -66,14 +71,15 @@ pub(crate) fn walk(schema: &Schema, version: i16, body: &[u8]) -> Result<Footpri
     };
     walk.fields(schema.fields)?;
     Ok(Footprint {
-        consumed: body.len() - walk.rest.len(),
+        consumed: length - walk.rest.len(),
         elements: walk.elements,
         bytes: walk.bytes,
     })
 }
 
-/// Walks a section of tagged fields none of which is known, and returns what follows it.
-pub(crate) fn tagged_fields(bytes: &[u8]) -> Result<&[u8], Refusal> {
+/// Walks a section of tagged fields none of which is known, and says how many bytes it has.
+pub(crate) fn tagged_fields(bytes: &mut [u8]) -> Result<usize, Refusal> {
+    let length = bytes.len();
     let mut walk = Walk {
         rest: bytes,
         version: 0,
@@ -82,18 +88,18 @@ pub(crate) fn tagged_fields(bytes: &[u8]) -> Result<&[u8], Refusal> {
         bytes: 0,
     };
     walk.tagged(&[])?;
-    Ok(walk.rest)
+    Ok(length - walk.rest.len())
 }
 
 struct Walk<'a> {
-    rest: &'a [u8],
+    rest: &'a mut [u8],
     version: i16,
     flexible: bool,
     elements: usize,
     bytes: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn fields(&mut self, fields: &'static [Field]) -> Result<(), Refusal> {
         for field in fields {
             if field.tag.is_none() && field.versions.contains(&self.version) {
@@ -122,12 +128,19 @@ impl Walk<'_> {
                 None => Ok(()),
             },
             Kind::Struct(fields) => {
-                // A nullable struct begins with a byte: 1, or negative for null. The codec takes
-                // every other value for null and then reads on at the wrong place.
-                match if nullable { self.byte(name)? } else { 1 } {
-                    1 => self.fields(fields),
-                    0x80.. => Ok(()),
-                    _ => Err(Refusal::Length(name)),
+                // A nullable struct begins with a byte that is negative for null (KIP-893); the
+                // codec knows 1 for the rest.
+                let marker = if nullable {
+                    self.take::<1>(name)?
+                } else {
+                    &mut [1]
+                };
+                match marker {
+                    [0x80..=0xff] => Ok(()),
+                    [present] => {
+                        *present = 1;
+                        self.fields(fields)
+                    }
                 }
             }
         }
@@ -160,12 +173,21 @@ impl Walk<'_> {
         let length = if self.flexible {
             self.length(name, nullable)?
         } else {
-            let [high, low] = self.take(name)?;
-            self.signed(name, i32::from(i16::from_be_bytes([high, low])), nullable)?
+            let length = self.take(name)?;
+            match i16::from_be_bytes(*length) {
+                negative if negative < 0 && nullable => {
+                    *length = (-1i16).to_be_bytes();
+                    None
+                }
+                length => Some(usize::try_from(length).map_err(|_| Refusal::Length(name))?),
+            }
         };
         match length {
             Some(length) if length > STRING_BYTES_MAX => Err(Refusal::Length(name)),
-            Some(length) => self.skip(name, length),
+            Some(length) => {
+                replace_what_is_not_utf8(self.part(name, length)?);
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -173,27 +195,21 @@ impl Walk<'_> {
     /// A length or count of 32 bits, or compact.
     fn length(&mut self, name: &'static str, nullable: bool) -> Result<Option<usize>, Refusal> {
         if self.flexible {
-            match self.varint(name)? {
+            return match self.varint(name)? {
                 0 if nullable => Ok(None),
                 0 => Err(Refusal::Length(name)),
                 plus_one => Ok(Some(plus_one as usize - 1)),
-            }
-        } else {
-            let length = i32::from_be_bytes(self.take(name)?);
-            self.signed(name, length, nullable)
+            };
         }
-    }
-
-    fn signed(
-        &self,
-        name: &'static str,
-        length: i32,
-        nullable: bool,
-    ) -> Result<Option<usize>, Refusal> {
-        match usize::try_from(length) {
-            Ok(length) => Ok(Some(length)),
-            Err(_) if length == -1 && nullable => Ok(None),
-            Err(_) => Err(Refusal::Length(name)),
+        let length = self.take(name)?;
+        match i32::from_be_bytes(*length) {
+            negative if negative < 0 && nullable => {
+                *length = (-1i32).to_be_bytes();
+                Ok(None)
+            }
+            length => usize::try_from(length)
+                .map(Some)
+                .map_err(|_| Refusal::Length(name)),
         }
     }
 
@@ -251,31 +267,120 @@ impl Walk<'_> {
     }
 
     fn byte(&mut self, name: &'static str) -> Result<u8, Refusal> {
-        let [byte] = self.take(name)?;
+        let [byte] = *self.take(name)?;
         Ok(byte)
     }
 
-    fn take<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], Refusal> {
-        match self.rest.split_first_chunk() {
-            Some((taken, rest)) => {
-                self.rest = rest;
-                Ok(*taken)
-            }
-            None => Err(Refusal::Truncated(name)),
-        }
+    fn take<const N: usize>(&mut self, name: &'static str) -> Result<&'a mut [u8; N], Refusal> {
+        let (taken, rest) = std::mem::take(&mut self.rest)
+            .split_first_chunk_mut()
+            .ok_or(Refusal::Truncated(name))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn part(&mut self, name: &'static str, length: usize) -> Result<&'a mut [u8], Refusal> {
+        let rest = std::mem::take(&mut self.rest);
+        let remaining = rest.len();
+        let lie = Refusal::Lie {
+            field: name,
+            claimed: length,
+            remaining,
+        };
+        let (part, rest) = rest.split_at_mut_checked(length).ok_or(lie)?;
+        self.rest = rest;
+        Ok(part)
     }
 
     fn skip(&mut self, name: &'static str, length: usize) -> Result<(), Refusal> {
-        match self.rest.get(length..) {
-            Some(rest) => {
-                self.rest = rest;
-                Ok(())
-            }
-            None => Err(Refusal::Lie {
-                field: name,
-                claimed: length,
-                remaining: self.rest.len(),
-            }),
+        self.part(name, length).map(drop)
+    }
+}
+
+/// Makes a text of any bytes.
+fn replace_what_is_not_utf8(mut text: &mut [u8]) {
+    while let Err(error) = std::str::from_utf8(text) {
+        let bad = error
+            .error_len()
+            .unwrap_or(text.len() - error.valid_up_to());
+        let Some(rest) = text.get_mut(error.valid_up_to()..) else {
+            return;
+        };
+        let Some((bad, rest)) = rest.split_at_mut_checked(bad) else {
+            return;
+        };
+        bad.fill(b'?');
+        text = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::schema::{CREATE_TOPICS, DESCRIBE_TOPIC_PARTITIONS, METADATA};
+
+    fn walked(schema: &Schema, version: i16, body: &[u8]) -> Vec<u8> {
+        let mut body = body.to_vec();
+        let footprint = walk(schema, version, &mut body).unwrap();
+        assert_eq!(footprint.consumed, body.len());
+        body
+    }
+
+    #[test]
+    fn any_negative_count_of_a_nullable_array_is_null() {
+        for count in [-1, -2, i32::MIN] {
+            let body = walked(&METADATA, 1, &i32::to_be_bytes(count));
+            assert_eq!(body, (-1i32).to_be_bytes());
+            let mut body = count.to_be_bytes();
+            assert_eq!(
+                walk(&METADATA, 0, &mut body),
+                Err(Refusal::Length("topics"))
+            );
+        }
+    }
+
+    #[test]
+    fn any_negative_length_of_a_nullable_string_is_null() {
+        // One topic "t", -1 partitions, -1 replicas, no assignments, one config "c" that is null.
+        let body = |null: &[u8]| {
+            let mut body = b"\0\0\0\x01\0\x01t\xff\xff\xff\xff\xff\xff\0\0\0\0".to_vec();
+            body.extend(b"\0\0\0\x01\0\x01c");
+            body.extend(null);
+            body.extend(b"\0\0\0\0\0");
+            body
+        };
+        assert_eq!(
+            walked(&CREATE_TOPICS, 2, &body(b"\x80\x05")),
+            body(b"\xff\xff")
+        );
+    }
+
+    #[test]
+    fn any_marker_that_is_not_negative_stands_for_a_struct() {
+        let body = |marker: u8| [&b"\x01\0\0\0\x01"[..], &[marker], b"\x02a\0\0\0\0\0\0"].concat();
+        for marker in [0, 1, 2, 0x7f] {
+            assert_eq!(
+                walked(&DESCRIBE_TOPIC_PARTITIONS, 0, &body(marker)),
+                body(1)
+            );
+        }
+        let null = b"\x01\0\0\0\x01\x80\0";
+        assert_eq!(walked(&DESCRIBE_TOPIC_PARTITIONS, 0, null), null);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        for (bytes, text) in [
+            (&b"plain"[..], &b"plain"[..]),
+            (b"\xff\xfe", b"??"),
+            (b"a\xffb", b"a?b"),
+            ("ä€".as_bytes(), "ä€".as_bytes()),
+            (b"a\xe2\x82", b"a??"),
+            (b"\xe2\x28\xa1", b"?(?"),
+        ] {
+            let mut replaced = bytes.to_vec();
+            replace_what_is_not_utf8(&mut replaced);
+            assert_eq!(replaced, text, "{bytes:x?}");
         }
     }
 }
