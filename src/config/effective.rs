@@ -174,6 +174,11 @@ pub struct Overlay<'a> {
 }
 
 impl Overlay<'_> {
+    /// The configuration below.
+    pub fn broker(&self) -> &Config {
+        self.under
+    }
+
     /// The value of a setting.
     pub fn get<T: Typed>(&self, key: Key<T>) -> T::Out<'_> {
         match self.over.get(&key.row()) {

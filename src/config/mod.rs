@@ -14,6 +14,7 @@ mod effective;
 mod key;
 mod listener;
 mod origin;
+mod reference;
 mod setting;
 mod sources;
 pub mod table;
@@ -28,6 +29,7 @@ pub use effective::{Config, Overlay};
 pub use key::{Key, Typed};
 pub use listener::{Listener, SecurityProtocol};
 pub use origin::Origin;
+pub use reference::reference_page;
 pub use setting::{Class, Differs, Inert, Kind, Scope, Setting, Update};
 pub use value::{Refusal, Secret, Value};
 

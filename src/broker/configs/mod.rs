@@ -67,6 +67,11 @@ pub enum Compression {
 impl TopicSettings {
     fn of(values: &Overlay<'_>) -> Self {
         use keys::topic;
+        // Without a disk there is nothing that a topic could choose.
+        let durability_name = match values.broker().get(keys::KLAMM_DURABILITY) {
+            "memory" => "memory",
+            _ => values.get(topic::KLAMM_DURABILITY),
+        };
         let bytes = |key: Key<i32>| u64::try_from(values.get(key)).unwrap_or_default();
         let log = LogConfig {
             segment_bytes: bytes(topic::SEGMENT_BYTES),
@@ -78,7 +83,7 @@ impl TopicSettings {
             flush_messages: values.get(topic::FLUSH_MESSAGES),
             flush_ms: values.get(topic::FLUSH_MS),
             file_delete_delay_ms: values.get(topic::FILE_DELETE_DELAY_MS),
-            durability: durability(values.get(topic::KLAMM_DURABILITY)),
+            durability: durability(durability_name),
         };
         Self {
             log: Arc::new(log),

@@ -6,6 +6,9 @@ mod json;
 mod properties;
 mod toml;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use crate::config::check::Check;
 settings! { Topic:
     /// When a write with acks=all is acknowledged; see the broker setting of this name.
     KLAMM_DURABILITY: String = with("klamm.durability", "fsync")
-        .check(Check::OneOf(&["fsync", "os", "memory"]))
+        .check(Check::OneOf(&["fsync", "os"]))
         .synonyms(&["klamm.durability"]);
     /// What becomes of old segments: deleted, compacted by key, or both.
     CLEANUP_POLICY: Vec<String> = with("cleanup.policy", "delete")
