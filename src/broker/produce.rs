@@ -374,14 +374,28 @@ mod tests {
     async fn a_batch_larger_than_a_segment_is_refused() {
         let broker = broker(&[]);
         let topic = topic(&broker, "t", 1, &[("segment.bytes", "1048576")]).await;
-        let large = "x".repeat(1_048_500);
-        let refused = broker
-            .append(&topic, PARTITION, batch(&[&large]))
-            .map(|_| ());
-        // The whole batch fits max.message.bytes, but no segment.
-        assert!(matches!(
+        // The default of max.message.bytes is 12 bytes more than the smallest segment.
+        let overhead = batch(&[&"x".repeat(1_000_000)]).len() - 1_000_000;
+        for (len, fits) in [(1_048_576, true), (1_048_577, false)] {
+            let batch = batch(&[&"x".repeat(len - overhead)]);
+            assert_eq!(batch.len(), len);
+            let result = broker.append(&topic, PARTITION, batch).map(|_| ());
+            let refused = matches!(
+                result,
+                Err(ProduceError::Append(AppendError::TooLargeForSegment { .. }))
+            );
+            assert_eq!((result.is_ok(), refused), (fits, !fits), "{len}");
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_do_not_write_to_internal_topics() {
+        let broker = broker(&[]);
+        let topic = topic(&broker, "__consumer_offsets", 1, &[]).await;
+        let refused = broker.append(&topic, PARTITION, batch(&["a"])).unwrap_err();
+        assert_eq!(
             refused,
-            Err(ProduceError::Append(AppendError::TooLargeForSegment { .. })) | Ok(())
-        ));
+            ProduceError::InternalTopic("__consumer_offsets".to_owned())
+        );
     }
 }

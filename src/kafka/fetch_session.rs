@@ -15,6 +15,10 @@
 //! The state machine is pure: time comes in as an argument, and the only randomness is that of
 //! session ids, from a seed. Kafka splits its cache into eight shards of an eighth of the slots;
 //! here it is one, so that the whole of `max.incremental.fetch.session.cache.slots` is usable.
+//! What the sessions remember is bounded beside their number: partitions over all sessions by
+//! [`FETCH_SESSION_PARTITIONS_MAX`], and no session remembers a name that no topic can have. A new
+//! session that would go beyond is not made; an old one that would is closed, and its client
+//! told that it was not found, after which it sends a full request.
 //! There are no followers on one node, so no session is privileged.
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +27,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::model::limits::{FETCH_SESSION_PARTITIONS_MAX, TOPIC_NAME_LENGTH_MAX};
 use crate::model::{LeaderEpoch, Offset, PartitionId, TopicId};
 
 /// How long a session is safe from a larger one, and how long an unused one is kept against any
@@ -153,6 +158,7 @@ const fn next_epoch(epoch: i32) -> i32 {
 #[derive(Debug)]
 pub(crate) struct FetchSessions {
     slots: usize,
+    partitions_max: usize,
     cache: Mutex<Cache>,
 }
 
@@ -230,6 +236,7 @@ impl FetchSessions {
         let random = fastrand::Rng::with_seed(seed);
         Self {
             slots,
+            partitions_max: FETCH_SESSION_PARTITIONS_MAX,
             cache: Mutex::new(Cache {
                 entries: HashMap::new(),
                 random,
@@ -238,6 +245,7 @@ impl FetchSessions {
     }
 
     /// Number of sessions.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.cache.lock().entries.len()
     }
@@ -258,6 +266,7 @@ impl FetchSessions {
             }
             let kind = match request.epoch {
                 FINAL_EPOCH => Kind::Sessionless,
+                _ if !wanted.iter().all(is_memorable) => Kind::Sessionless,
                 _ => Kind::Full { uses_ids },
             };
             return Ok(FetchContext {
@@ -268,7 +277,7 @@ impl FetchSessions {
         let mut cache = self.cache.lock();
         let entry = cache
             .entries
-            .get_mut(&request.id)
+            .get(&request.id)
             .ok_or(SessionError::IdNotFound)?;
         let shared = Arc::clone(&entry.session);
         let mut session = shared.lock();
@@ -278,8 +287,14 @@ impl FetchSessions {
         if session.uses_ids != uses_ids {
             return Err(SessionError::TopicIdMismatch);
         }
+        let memorable = wanted.iter().all(is_memorable);
         session.update(wanted, forgotten);
         let size = session.partitions.places.len();
+        let grows_by = size.saturating_sub(entry.size);
+        if !memorable || (grows_by > 0 && cache.partitions() + grows_by > self.partitions_max) {
+            cache.entries.remove(&request.id);
+            return Err(SessionError::IdNotFound);
+        }
         if size == 0 {
             cache.entries.remove(&request.id);
             return Ok(FetchContext {
@@ -287,9 +302,11 @@ impl FetchSessions {
                 kind: Kind::Sessionless,
             });
         }
-        entry.last_used = now;
-        entry.size = size;
-        entry.evictable = now.saturating_sub(entry.created) > EVICTION_AGE;
+        if let Some(entry) = cache.entries.get_mut(&request.id) {
+            entry.last_used = now;
+            entry.size = size;
+            entry.evictable = now.saturating_sub(entry.created) > EVICTION_AGE;
+        }
         drop(cache);
         session.epoch = next_epoch(session.epoch);
         let next_epoch = session.epoch;
@@ -356,8 +373,14 @@ impl FetchSessions {
         now: Duration,
     ) -> i32 {
         let mut cache = self.cache.lock();
-        if cache.entries.len() >= self.slots && !cache.evict(partitions.len(), now) {
-            return 0;
+        let size = partitions.len();
+        let fits = |cache: &Cache| {
+            cache.entries.len() < self.slots && cache.partitions() + size <= self.partitions_max
+        };
+        while !fits(&cache) {
+            if !cache.evict(size, now) {
+                return 0;
+            }
         }
         let mut ordered = Ordered::default();
         for ((key, wanted), answer) in partitions.iter().zip(answers) {
@@ -382,7 +405,6 @@ impl FetchSessions {
             partitions: ordered,
         }));
         let id = cache.unused_id();
-        let size = partitions.len();
         let entry = Entry {
             session,
             created: now,
@@ -396,6 +418,11 @@ impl FetchSessions {
 }
 
 impl Cache {
+    /// Partitions of all sessions, as of their last use.
+    fn partitions(&self) -> usize {
+        self.entries.values().map(|entry| entry.size).sum()
+    }
+
     fn unused_id(&mut self) -> i32 {
         loop {
             let id = self.random.i32(1..=i32::MAX);
@@ -470,6 +497,14 @@ impl Session {
             self.partitions.move_to_back(key);
         }
         changed
+    }
+}
+
+/// Whether a session may remember the partition: not if no topic can have its name.
+fn is_memorable((key, _): &(PartitionKey, Wanted)) -> bool {
+    match &key.topic {
+        TopicKey::Name(name) => name.len() <= TOPIC_NAME_LENGTH_MAX,
+        TopicKey::Id(_) => true,
     }
 }
 
@@ -853,5 +888,44 @@ mod tests {
             Err(SessionError::IdNotFound)
         );
         assert!(go_on(&sessions, large, 3, |_| QUIET, seconds(122)).is_ok());
+    }
+
+    #[test]
+    fn what_sessions_remember_is_bounded() {
+        let mut sessions = FetchSessions::new(10, 1);
+        sessions.partitions_max = 10;
+        assert_eq!(create(&sessions, 11, seconds(0)), 0);
+        let first = create(&sessions, 6, seconds(0));
+        assert_eq!(create(&sessions, 5, seconds(0)), 0);
+        let second = create(&sessions, 4, seconds(0));
+        assert!(go_on(&sessions, first, 1, |_| QUIET, seconds(0)).is_ok());
+        let request = SessionRequest {
+            id: second,
+            epoch: 1,
+        };
+        let grown = sessions.begin(request, false, partitions(5), &[], seconds(0));
+        assert_eq!(grown.err(), Some(SessionError::IdNotFound));
+        assert_eq!(sessions.len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_no_topic_can_have_is_not_remembered() {
+        let sessions = FetchSessions::new(10, 1);
+        let long = || vec![(key(&"x".repeat(250), 0), wanted(0))];
+        let context = sessions
+            .begin(full(0), false, long(), &[], seconds(0))
+            .unwrap();
+        assert_eq!(context.partitions.len(), 1);
+        assert_eq!(
+            sessions
+                .finish(&context, &[QUIET], seconds(0))
+                .unwrap()
+                .session_id,
+            0
+        );
+        let id = create(&sessions, 1, seconds(0));
+        let request = SessionRequest { id, epoch: 1 };
+        let refused = sessions.begin(request, false, long(), &[], seconds(0));
+        assert_eq!(refused.err(), Some(SessionError::IdNotFound));
     }
 }

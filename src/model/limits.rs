@@ -32,3 +32,7 @@ pub const NEW_PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 /// Most metadata records that one request of a client may cause
 /// (`QuorumController.MAX_RECORDS_PER_USER_OP`).
 pub const METADATA_RECORDS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Most partitions that all fetch sessions of a broker remember together. Beyond it consumers are
+/// refused a session and go on with full requests. Kafka bounds the sessions alone.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;

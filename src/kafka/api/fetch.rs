@@ -79,7 +79,18 @@ impl Handler for Fetch {
             .fetch_sessions
             .begin(session, uses_ids, wanted, &forgotten, now)
         {
-            Ok(fetch) => Reply::begin(answer(context, request, isolation, fetch)),
+            Ok(fetch) => {
+                let options = options(
+                    &context.broker,
+                    context.version,
+                    &request,
+                    isolation,
+                    &fetch,
+                );
+                // A long poll must not keep the buffer that its request came in.
+                drop(request);
+                Reply::begin(answer(context, isolation, options, fetch))
+            }
             Err(error) => Ok(Reply::Ready(refuse(context.version, &error))),
         }
     }
@@ -124,13 +135,13 @@ impl KafkaCode for SessionError {
 
 async fn answer(
     context: Context,
-    request: FetchRequest,
     isolation: Isolation,
+    options: Option<FetchOptions>,
     fetch: FetchContext,
 ) -> Result<Body, Close> {
     let (version, broker) = (context.version, &context.broker);
     let (from, places) = resolve(&broker.catalog.image(), &fetch.partitions);
-    let read = match options(broker, version, &request, isolation, &fetch) {
+    let read = match options {
         Some(options) => broker.fetch(&from, options).await,
         None => Vec::new(),
     };
