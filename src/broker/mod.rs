@@ -10,6 +10,8 @@
 pub mod cluster;
 pub mod configs;
 pub mod fetch;
+#[cfg(test)]
+mod held_disk;
 pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;
