@@ -264,11 +264,17 @@ impl Journal {
         }
     }
 
-    fn trim(&self, before: Offset) -> Result<Offset, ReadError> {
+    fn trim(&self, before: Offset) -> Result<(), ReadError> {
         match self {
-            Self::Partition(partition) => partition.delete_records(before),
+            Self::Partition(partition) => {
+                partition.delete_records(before)?;
+                partition.remove_deleted_segments()
+            }
             #[cfg(test)]
-            Self::Fake(fake) => Ok(fake.trim(before)),
+            Self::Fake(fake) => {
+                fake.trim(before);
+                Ok(())
+            }
         }
     }
 
@@ -390,13 +396,12 @@ pub(super) mod fake {
             Ok(RecordBytes::Memory(Bytes::from(bytes)))
         }
 
-        pub(super) fn trim(&self, before: Offset) -> Offset {
+        pub(super) fn trim(&self, before: Offset) {
             let mut state = self.state.lock();
             state.start = state.start.max(before);
             state
                 .batches
                 .retain(|bytes| BatchHeader::parse(bytes).unwrap().next_offset() > before);
-            state.start
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The catalog as a whole: what commits do, and what is left of them after a restart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use super::{
     ReplayError, Topic,
 };
 use crate::clock::{ManualClock, SystemClock};
+use crate::io::tests::on_every_io;
 use crate::io::{MemoryIo, SharedIo};
 use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, Timestamp, TopicId, TopicName,
 };
+use crate::storage::{Durability, Store, StoreOptions};
 
 /// A catalog's files, over many starts.
 struct Disk {
@@ -515,6 +517,180 @@ proptest! {
         drop(catalog);
         prop_assert_eq!(lasting(&disk.open().unwrap().image()), lasting(&image));
     }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// A broker's store, and its catalog, in a directory.
+struct Real {
+    io: SharedIo,
+    dir: PathBuf,
+    durability: Durability,
+    snapshot_bytes: u64,
+}
+
+impl Real {
+    fn new(io: SharedIo, root: &Path) -> Self {
+        let dir = root.join("data");
+        Self {
+            io,
+            dir,
+            durability: Durability::Fsync,
+            snapshot_bytes: u64::MAX,
+        }
+    }
+
+    fn open(&self) -> (Arc<Store>, Catalog) {
+        let clock = SystemClock::shared();
+        let (store, opened) = Store::open(StoreOptions {
+            io: self.io.clone(),
+            dir: self.dir.clone(),
+            clock: clock.clone(),
+            node_id: NodeId(1),
+            cluster_id: Some("AAAAAAAAAAAAAAAAAAAAAQ".to_owned()),
+            open_files_max: 100,
+            durability: self.durability,
+            producer_id_expiration_ms: i64::MAX,
+            seed: 7,
+        })
+        .unwrap();
+        let options = CatalogOptions {
+            node_id: NodeId(1),
+            directory_id: opened.directory_id.0,
+            incarnation_id: Uuid::from_u128(8),
+            endpoints: vec![("PLAINTEXT".to_owned(), "localhost".to_owned(), 9092, 0)],
+            snapshot_bytes: self.snapshot_bytes,
+            snapshot_interval_ms: 0,
+            clock,
+        };
+        let catalog = Catalog::open(&store, options).unwrap();
+        (store, catalog)
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = self
+            .io
+            .read_dir(&self.dir.join("__cluster_metadata-0"))
+            .unwrap();
+        let mut names: Vec<_> = entries
+            .iter()
+            .map(|e| e.path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn the_log_is_a_partition_and_survives_every_kind_of_stop() {
+    on_every_io(|io, root| {
+        let real = Real::new(io, root);
+        let mut before = None;
+        for start in 0..6 {
+            let (store, catalog) = real.open();
+            if let Some(before) = &before {
+                assert_eq!(&lasting(&catalog.image()), before, "start {start}");
+            }
+            assert_eq!(catalog.image().epoch, LeaderEpoch(start + 1));
+            let created = topic(&format!("t{start}"), start as u128, 2);
+            let image = commit(&catalog, vec![Change::CreateTopic(created)]).unwrap();
+            block_on(catalog.durable(image.next_offset())).unwrap();
+            before = Some(lasting(&image));
+            if start % 3 > 0 {
+                catalog.snapshot().unwrap();
+            }
+            if start % 2 > 0 {
+                drop(catalog);
+                store.close().unwrap();
+            }
+        }
+        let files = real.files();
+        assert_eq!(
+            files
+                .iter()
+                .filter(|name| name.ends_with(".checkpoint"))
+                .count(),
+            1
+        );
+        assert!(files.contains(&"quorum-state".to_owned()));
+        assert!(files.contains(&"00000000000000000000.log".to_owned()));
+    });
+}
+
+/// Prints what DESIGN wants to stay small; run with `--ignored --nocapture`, optimised.
+#[test]
+#[ignore = "a measurement"]
+fn the_cost_of_a_start() {
+    let time = SystemClock::shared();
+    on_every_io(|io, root| {
+        let real = Real {
+            snapshot_bytes: 20 * 1024 * 1024,
+            ..Real::new(io, root)
+        };
+        let start = time.monotonic();
+        let (store, catalog) = real.open();
+        println!(
+            "format and open an empty directory: {:?}",
+            time.monotonic() - start
+        );
+        for id in 0..1_000 {
+            let created = topic(&format!("kept-{id}"), 1_000_000 + id, 1);
+            commit(&catalog, vec![Change::CreateTopic(created)]).unwrap();
+        }
+        let start = time.monotonic();
+        for id in 0..100_000 {
+            commit(
+                &catalog,
+                vec![Change::CreateTopic(topic(&format!("t-{id}"), id, 1))],
+            )
+            .unwrap();
+            let gone = Change::RemoveTopic(TopicId(Uuid::from_u128(id)));
+            commit(&catalog, vec![gone]).unwrap();
+        }
+        println!(
+            "create and delete 100,000 topics: {:?}",
+            time.monotonic() - start
+        );
+        let start = time.monotonic();
+        catalog.snapshot().unwrap();
+        drop(catalog);
+        store.close().unwrap();
+        drop(store);
+        println!(
+            "clean stop: {:?}, files: {:?}",
+            time.monotonic() - start,
+            real.files()
+        );
+        let start = time.monotonic();
+        let (store, catalog) = real.open();
+        println!(
+            "start after it, 1,000 topics: {:?}",
+            time.monotonic() - start
+        );
+        assert_eq!(catalog.image().topic_count(), 1_000);
+        for id in 0..50_000 {
+            commit(
+                &catalog,
+                vec![Change::CreateTopic(topic(&format!("t-{id}"), id, 1))],
+            )
+            .unwrap();
+            let gone = Change::RemoveTopic(TopicId(Uuid::from_u128(id)));
+            commit(&catalog, vec![gone]).unwrap();
+        }
+        drop((store, catalog));
+        let start = time.monotonic();
+        let (_store, catalog) = real.open();
+        println!(
+            "start after 13 MB and no clean stop: {:?}",
+            time.monotonic() - start
+        );
+        assert_eq!(catalog.image().topic_count(), 1_000);
+    });
 }
 
 /// Prints what DESIGN wants to stay small; run with `--ignored --nocapture`, optimised.

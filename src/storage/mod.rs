@@ -30,6 +30,7 @@ mod removal;
 mod scan;
 mod segment;
 mod store;
+mod trim;
 mod watch;
 
 #[cfg(test)]

@@ -224,6 +224,14 @@ impl Partition {
         self.log()?.delete_records(before)
     }
 
+    /// Removes the files of segments that lie wholly below the log start, as far as their
+    /// successors are durable. Waits for the disk.
+    pub fn remove_deleted_segments(&self) -> Result<(), ReadError> {
+        self.log()?
+            .remove_segments_below_start()
+            .map_err(|error| ReadError::Storage(error.to_string()))
+    }
+
     /// Bytes on disk.
     pub fn size(&self) -> LogSize {
         let Ok(log) = self.log() else {
