@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use super::authorized::{CLUSTER_OPERATIONS, TOPIC_OPERATIONS};
 use super::nodes::broker_ids;
-use crate::broker::metadata::{TopicLookup, TopicSelection};
+use crate::broker::metadata::{LookupError, TopicLookup, TopicSelection};
 use crate::catalog::PartitionState;
 use crate::kafka::codec::text;
 use crate::kafka::dispatch::{Context, Handler};
@@ -111,6 +111,7 @@ fn refused(request: &MetadataRequest, error: ResponseError) -> MetadataResponse 
     };
     let topics = request.topics.iter().flatten();
     MetadataResponse::default()
+        .with_error_code(error.code())
         .with_controller_id(BrokerId(-1))
         .with_topics(
             topics
@@ -129,8 +130,7 @@ async fn answer(
     let topics = match context.broker.topic_metadata(selection, auto_create).await {
         Ok(topics) => topics,
         Err(error) => {
-            let code = error.kafka();
-            return refused(request, code).with_error_code(code.code());
+            return refused(request, error.kafka());
         }
     };
     let topic_operations =
@@ -171,7 +171,11 @@ fn topic(lookup: &TopicLookup, operations: i32) -> MetadataResponseTopic {
         Ok(topic) => answer
             .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
             .with_topic_authorized_operations(operations),
-        Err(error) => answer.with_error_code(error.kafka().code()),
+        // What may be done to a name can be told of one that no topic has.
+        Err(error @ (LookupError::UnknownName | LookupError::InvalidName)) => answer
+            .with_error_code(error.kafka().code())
+            .with_topic_authorized_operations(operations),
+        Err(error @ LookupError::UnknownId) => answer.with_error_code(error.kafka().code()),
     }
 }
 
@@ -326,11 +330,13 @@ mod tests {
         let broker = broker(&[]);
         for version in TOPIC_AUTHORIZED..=13 {
             let cluster = CLUSTER_AUTHORIZED.contains(&version);
-            let request = named(&["a"])
+            let request = named(&["a", "b d"])
                 .with_include_topic_authorized_operations(true)
                 .with_include_cluster_authorized_operations(cluster);
             let answer: MetadataResponse = ask::<Metadata, _, _>(&broker, version, &request).await;
-            assert_eq!(answer.topics[0].topic_authorized_operations, 3576);
+            for topic in &answer.topics {
+                assert_eq!(topic.topic_authorized_operations, 3576);
+            }
             let expected = if cluster { 8096 } else { i32::MIN };
             assert_eq!(answer.cluster_authorized_operations, expected);
         }
