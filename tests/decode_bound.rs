@@ -133,7 +133,8 @@ fn a_lying_count_is_refused_and_costs_nothing() {
             }
         }
     }
-    assert!(tried > 10, "{tried}");
+    println!("{tried} lies");
+    assert!(tried > 1000, "{tried}");
 }
 
 #[test]

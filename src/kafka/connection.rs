@@ -69,7 +69,10 @@ pub(super) async fn serve(adapter: &Adapter, connection: Arc<Connection>, socket
         end: None,
     };
     let Err(end) = session.run().await;
-    tracing::debug!(connection = connection.id, peer = %connection.peer, %end, "closed");
+    let Connection {
+        id, peer, listener, ..
+    } = &*connection;
+    tracing::debug!(connection = id, %peer, listener, %end, "closed");
 }
 
 /// A request that was read and not started.
@@ -190,7 +193,8 @@ impl Session<'_> {
             content,
         } = examined;
         let (version, id) = (header.version, header.correlation_id);
-        tracing::trace!(api = api.name, version, id, "request");
+        let client_id = header.client_id.as_deref();
+        tracing::trace!(api = api.name, version, id, client_id, "request");
         let reply = match content {
             Content::UnsupportedVersion => {
                 Reply::Ready(Body::from(api_versions::unsupported_version()?))
@@ -202,7 +206,6 @@ impl Session<'_> {
                     broker: Arc::clone(&self.adapter.broker),
                     connection: Arc::clone(&self.connection),
                     version: header.version,
-                    client_id: header.client_id.clone(),
                     fetch_sessions: Arc::clone(&self.adapter.fetch_sessions),
                 };
                 guarded(api, &header, || api.start(context, body))??

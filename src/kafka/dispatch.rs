@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::protocol::{Decodable, StrBytes};
+use kafka_protocol::protocol::Decodable;
 
 use super::api::alter_configs::AlterConfigs;
 use super::api::api_versions::ApiVersions;
@@ -98,8 +98,6 @@ pub(crate) struct Context {
     pub(crate) connection: Arc<Connection>,
     /// Version of the request, within the row's range.
     pub(crate) version: i16,
-    /// Client id of the header.
-    pub(crate) client_id: Option<StrBytes>,
     /// The broker's fetch sessions, shared by all of its connections.
     pub(crate) fetch_sessions: Arc<FetchSessions>,
 }

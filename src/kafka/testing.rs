@@ -63,7 +63,6 @@ impl Client {
             broker: Arc::clone(&self.broker),
             connection: Arc::clone(&self.connection),
             version,
-            client_id: None,
             fetch_sessions: Arc::clone(&self.fetch_sessions),
         }
     }
