@@ -134,9 +134,10 @@ fn message(error: &CreateTopicError) -> Option<StrBytes> {
 fn configs(context: &Context, created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
     let described = context.broker.describe_overrides(&created.configs);
     let config = |entry: Described| {
+        let given = created.configs.get(&entry.name).cloned();
         CreatableTopicConfigs::default()
             .with_name(text(entry.name))
-            .with_value(entry.value.map(text))
+            .with_value(given.or(entry.value).map(text))
             .with_read_only(entry.read_only)
             .with_config_source(entry.source as i8)
             .with_is_sensitive(entry.sensitive)
@@ -210,7 +211,7 @@ mod tests {
                 .with_name(StrBytes::from_static_str(name))
                 .with_value(Some(StrBytes::from_static_str(value)))
         };
-        let good = topic("good", 1, 1).with_configs(vec![config("retention.ms", "1000")]);
+        let good = topic("good", 1, 1).with_configs(vec![config("retention.ms", " 1000 ")]);
         let bad = topic("bad", 1, 1).with_configs(vec![config("retention.ms", "abc")]);
         let odd = topic("odd", 1, 1).with_configs(vec![config("nope", "1")]);
         let null =
@@ -248,7 +249,7 @@ mod tests {
         let retention = find("retention.ms");
         assert_eq!(
             (retention.value.as_deref(), retention.config_source),
-            (Some("1000"), 1)
+            (Some(" 1000 "), 1)
         );
         let segment = find("segment.bytes");
         assert_eq!(
