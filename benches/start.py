@@ -36,7 +36,8 @@ class Server:
     def __init__(self, binary, *args):
         command = [binary, "serve", "--listen", "127.0.0.1:0", *args]
         begin = time.perf_counter()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
         self.ready_ms = (time.perf_counter() - begin) * 1000
         if not line.startswith("klamm ready"):
