@@ -98,9 +98,9 @@ fn files_environment_flags_and_sets_override_one_another_in_this_order() {
             ("4", vec![file.as_str(), "--set", "num.partitions=4"], vec![("KAFKA_NUM_PARTITIONS", "3")]),
         ] {
             let serve = Serve::start(&args, &env);
-            let created = klamm(&["-b", serve.address(), "topic", "create", "counted"]);
+            let created = klamm(&["topic", "create", "counted", "-b", serve.address()]);
             assert!(created.status.success(), "{created:?}");
-            let described = klamm(&["-b", serve.address(), "--format", "json", "topic", "describe", "counted"]);
+            let described = klamm(&["topic", "describe", "counted", "-b", serve.address(), "--format", "json"]);
             let json: serde_json::Value = serde_json::from_slice(&described.stdout).unwrap();
             let text = json.to_string();
             let partitions = text.matches("\"partition\":").count().to_string();

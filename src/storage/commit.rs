@@ -6,7 +6,7 @@
 //! while the one before it ran.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -45,8 +45,8 @@ pub(super) struct Commit {
 struct State {
     urgent: Vec<Arc<Log>>,
     lazy: Vec<Arc<Log>>,
-    /// When the lazy ones are due; meaningless without any.
-    lazy_due: Option<Instant>,
+    /// When the lazy ones are due, in the clock's monotonic time.
+    lazy_due: Option<Duration>,
     /// Whether recovery points changed since they were written.
     points_changed: bool,
     /// Files and directories of the store itself that the first round makes durable.
@@ -77,8 +77,8 @@ impl Commit {
         Ok(())
     }
 
-    /// Hands a log to the thread. The caller sees to it that a log is not queued twice.
-    pub(super) fn queue(&self, log: Arc<Log>, urgency: Urgency) {
+    /// Hands a log to the thread; `now` is the clock's monotonic time. The caller sees to it that a log is not queued twice.
+    pub(super) fn queue(&self, log: Arc<Log>, urgency: Urgency, now: Duration) {
         let mut state = self.state.lock();
         if state.stopped {
             return;
@@ -86,7 +86,7 @@ impl Commit {
         match urgency {
             Urgency::Now => state.urgent.push(log),
             Urgency::Within(delay) => {
-                let due = Instant::now() + delay.min(LAZY_SYNC);
+                let due = now + delay.min(LAZY_SYNC);
                 state.lazy_due = Some(state.lazy_due.map_or(due, |earlier| earlier.min(due)));
                 state.lazy.push(log);
             }
@@ -115,7 +115,7 @@ impl Commit {
 }
 
 fn run(core: &Core) {
-    let mut next_checkpoint = Instant::now() + CHECKPOINT_INTERVAL;
+    let mut next_checkpoint = core.clock.monotonic() + CHECKPOINT_INTERVAL;
     loop {
         let Some(round) = next_round(core, &mut next_checkpoint) else {
             return;
@@ -150,14 +150,14 @@ struct Round {
 }
 
 /// Waits for work; `None` at the end.
-fn next_round(core: &Core, next_checkpoint: &mut Instant) -> Option<Round> {
+fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
     let commit = &core.commit;
     let mut state = commit.state.lock();
     loop {
         if state.stopped {
             return None;
         }
-        let now = Instant::now();
+        let now = core.clock.monotonic();
         let lazy_is_due = state.lazy_due.is_some_and(|due| due <= now);
         let checkpoint = state.points_changed && *next_checkpoint <= now;
         if !state.urgent.is_empty() || lazy_is_due || checkpoint {
@@ -188,7 +188,7 @@ fn next_round(core: &Core, next_checkpoint: &mut Instant) -> Option<Round> {
         let checkpoint_due = state.points_changed.then_some(*next_checkpoint);
         match state.lazy_due.into_iter().chain(checkpoint_due).min() {
             Some(due) => {
-                commit.changed.wait_until(&mut state, due);
+                commit.changed.wait_for(&mut state, due.saturating_sub(now));
             }
             None => commit.changed.wait(&mut state),
         }

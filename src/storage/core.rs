@@ -66,7 +66,7 @@ impl Core {
             producer_id_expiration_ms: options.producer_id_expiration_ms,
             files: FileCache::new(options.io.clone(), options.open_files_max),
             commit: Commit::default(),
-            removal: Removal::default(),
+            removal: Removal::new(options.clock.clone()),
             clean: found.clean,
             directories: Mutex::new(found.directories),
             recovery_points: Mutex::new(found.recovery_points),

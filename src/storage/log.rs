@@ -362,7 +362,8 @@ impl Log {
             Urgency::Within(_) => &self.queued,
         };
         if !listed.swap(true, Ordering::SeqCst) {
-            self.context.core.commit.queue(self.clone(), urgency);
+            let core = &self.context.core;
+            core.commit.queue(self.clone(), urgency, core.clock.monotonic());
         }
     }
 

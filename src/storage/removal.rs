@@ -3,26 +3,32 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::clock::SharedClock;
 use crate::io::SharedIo;
 
 /// The directories that wait for their removal, and the thread that sees to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Removal {
+    clock: SharedClock,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<(Instant, PathBuf)>,
+    waiting: VecDeque<(Duration, PathBuf)>,
     stopped: bool,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Removal {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self { clock, state: Arc::default() }
+    }
+
     /// Removes `path` and what is in it once `delay` has passed, unless the store stops before:
     /// then the next start does it.
     pub(super) fn schedule(&self, io: &SharedIo, path: PathBuf, delay: Duration) {
@@ -31,13 +37,13 @@ impl Removal {
         if state.stopped {
             return;
         }
-        state.waiting.push_back((Instant::now() + delay, path));
+        state.waiting.push_back((self.clock.monotonic() + delay, path));
         if state.thread.is_none() {
-            let (shared, io) = (self.state.clone(), io.clone());
+            let (shared, io, clock) = (self.state.clone(), io.clone(), self.clock.clone());
             let thread = std::thread::Builder::new()
                 .name("klamm-remove".to_owned())
                 .stack_size(256 * 1024)
-                .spawn(move || run(&shared, &io));
+                .spawn(move || run(&shared, &io, &clock));
             match thread {
                 Ok(thread) => state.thread = Some(thread),
                 Err(error) => tracing::warn!(%error, "no thread to remove old directories"),
@@ -64,17 +70,17 @@ impl Removal {
     }
 }
 
-fn run(shared: &(Mutex<State>, Condvar), io: &SharedIo) {
+fn run(shared: &(Mutex<State>, Condvar), io: &SharedIo, clock: &SharedClock) {
     let (state, changed) = shared;
     let mut state = state.lock();
     while !state.stopped {
-        let now = Instant::now();
+        let now = clock.monotonic();
         // Delays differ little (`file.delete.delay.ms`), so the order of arrival is good enough.
         match state.waiting.front() {
             None => changed.wait(&mut state),
             Some((due, _)) if *due > now => {
-                let due = *due;
-                changed.wait_until(&mut state, due);
+                let rest = *due - now;
+                changed.wait_for(&mut state, rest);
             }
             Some(_) => {
                 let Some((_, path)) = state.waiting.pop_front() else {
