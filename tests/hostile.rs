@@ -341,6 +341,29 @@ fn answers_come_in_the_order_of_requests() {
 }
 
 #[test]
+fn a_large_request_behind_a_waiting_one_is_received_after_its_answer() {
+    let broker = running(&[]);
+    let mut stream = broker.connect();
+    let mut sender = stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        // Fetch v4 of nothing: 300 ms, at least 1 byte. Then a long Produce.
+        let mut fetch = (-1i32).to_be_bytes().to_vec();
+        fetch.extend(300i32.to_be_bytes());
+        fetch.extend(1i32.to_be_bytes());
+        fetch.extend(1_000_000i32.to_be_bytes());
+        fetch.push(0);
+        fetch.extend(0i32.to_be_bytes());
+        send(&mut sender, &request(1, 4, 1, &fetch));
+        send(&mut sender, &produce(2, -1, "absent", &[0; 3_000_000]));
+        send(&mut sender, &request(API_VERSIONS, 0, 3, b""));
+    });
+    for id in 1..=3 {
+        assert_eq!(receive(&mut stream).0, id);
+    }
+    sending.join().unwrap();
+}
+
+#[test]
 fn produce_without_an_answer_closes_where_an_error_would_be_lost() {
     let broker = running(&[]);
     broker.assert_closes("acks=0 to no topic", &framed(&produce(1, 0, "absent", b"")));

@@ -8,12 +8,13 @@
 //!
 //! A request that cannot be read ends the connection, after the answers to those before it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use super::adapter::Adapter;
 use super::api::api_versions;
@@ -91,8 +92,16 @@ struct Session<'a> {
     /// A request that waits for those before it.
     held: Option<Request>,
     outbox: Vec<Piece>,
-    /// Set when nothing more is read: why, and until when answers may take.
-    end: Option<(End, Instant)>,
+    /// Set when nothing more is read: why, and how long answers may still take.
+    end: Option<(End, Pin<Box<Sleep>>)>,
+}
+
+/// Ends when the time for answers has passed; never, while more is read.
+async fn passed(end: &mut Option<(End, Pin<Box<Sleep>>)>) {
+    match end {
+        Some((_, grace)) => grace.await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Session<'_> {
@@ -117,12 +126,17 @@ impl Session<'_> {
             }
             was_reading = reading;
             let idle = self.in_flight.is_empty();
-            let grace = self.end.as_ref().map(|(_, until)| *until);
+            let ahead = if idle || self.overlapping {
+                usize::MAX
+            } else {
+                READ_AHEAD_BYTES_MAX
+            };
+            self.socket.limit_half_read(ahead);
             tokio::select! {
                 biased;
                 Some(pieces) = self.in_flight.next(), if !idle => self.answered(pieces),
                 frame = self.socket.next(idle, request::frame_bytes_max), if reading => self.receive(frame),
-                () = sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
+                () = passed(&mut self.end) => {
                     return Err(self.end.take().map_or(End::Finished, |(end, _)| end));
                 }
             }
@@ -130,10 +144,7 @@ impl Session<'_> {
     }
 
     fn may_read(&self) -> bool {
-        self.end.is_none()
-            && self.held.is_none()
-            && self.in_flight.len() < IN_FLIGHT_MAX
-            && (self.overlapping || self.socket.half_read() < READ_AHEAD_BYTES_MAX)
+        self.end.is_none() && self.held.is_none() && self.in_flight.len() < IN_FLIGHT_MAX
     }
 
     fn receive(&mut self, frame: Result<Option<Frame>, ReadError>) {
@@ -154,7 +165,7 @@ impl Session<'_> {
     fn finish(&mut self, end: End) {
         self.held = None;
         self.end
-            .get_or_insert_with(|| (end, Instant::now() + GRACE));
+            .get_or_insert_with(|| (end, Box::pin(sleep(GRACE))));
     }
 
     /// Starts what has arrived, as far as it may start.

@@ -105,6 +105,8 @@ pub(super) struct FrameReader {
     body: Option<Partial>,
     whole: VecDeque<Frame>,
     deadline: Deadline,
+    /// Bytes of a half-read frame from which on nothing more is read.
+    pub(super) half_read_max: usize,
 }
 
 /// A frame of which something is missing.
@@ -136,6 +138,7 @@ impl FrameReader {
             deadline: Deadline::Idle {
                 since: Instant::now(),
             },
+            half_read_max: usize::MAX,
         }
     }
 
@@ -149,7 +152,7 @@ impl FrameReader {
     }
 
     /// Bytes of the frame that is half-read.
-    pub(super) fn half_read(&self) -> usize {
+    fn half_read(&self) -> usize {
         self.body
             .as_ref()
             .map_or(self.head_len, |partial| partial.frame.buffer.len())
@@ -183,6 +186,10 @@ impl FrameReader {
         loop {
             if let Some(frame) = self.arrived() {
                 return Ok(Some(frame));
+            }
+            if self.half_read() >= self.half_read_max {
+                // Whoever set the bound cancels this when it is lifted.
+                std::future::pending::<()>().await;
             }
             self.wait_for_budget(may_idle).await?;
             match self.read(stream, &limit) {

@@ -98,9 +98,9 @@ impl Socket {
         }
     }
 
-    /// Bytes of the frame that is being received.
-    pub fn half_read(&self) -> usize {
-        self.reader.half_read()
+    /// From now on, no more is read of a frame of which so many bytes are here.
+    pub fn limit_half_read(&mut self, bytes: usize) {
+        self.reader.half_read_max = bytes;
     }
 
     /// Gives the peer its full time for what it is sending: nothing was read for a while.
