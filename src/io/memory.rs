@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +22,38 @@ const JOIN_BYTES: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct MemoryIo {
     nodes: Mutex<BTreeMap<PathBuf, Node>>,
+    space: Arc<Space>,
+}
+
+/// The bytes of all files, open ones that were removed included, as on a disk.
+#[derive(Debug)]
+struct Space {
+    used: AtomicU64,
+    max: u64,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            max: u64::MAX,
+        }
+    }
+}
+
+impl Space {
+    /// Takes room for a file that grows; `StorageFull` if there is not enough.
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ErrorKind::StorageFull.into()),
+        }
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +66,18 @@ impl MemoryIo {
     /// A new, empty file system.
     pub fn shared() -> SharedIo {
         Arc::new(Self::default())
+    }
+
+    /// One whose files together hold at most `bytes_max`; beyond, it is a full disk.
+    pub fn bounded(bytes_max: u64) -> SharedIo {
+        let space = Space {
+            used: AtomicU64::new(0),
+            max: bytes_max,
+        };
+        Arc::new(Self {
+            nodes: Mutex::default(),
+            space: Arc::new(space),
+        })
     }
 }
 
@@ -65,7 +110,11 @@ impl Io for MemoryIo {
         if !is_root && !nodes.contains_key(parent) {
             return Err(not_found(parent));
         }
-        let file = Arc::new(MemoryFile::default());
+        let file = Arc::new(MemoryFile {
+            content: RwLock::default(),
+            lock_holder: Mutex::default(),
+            space: Arc::clone(&self.space),
+        });
         nodes.insert(path, Node::File(file.clone()));
         Ok(Arc::new(Handle(file)))
     }
@@ -194,6 +243,13 @@ struct Handle(Arc<MemoryFile>);
 struct MemoryFile {
     content: RwLock<Content>,
     lock_holder: Mutex<std::sync::Weak<MemoryFile>>,
+    space: Arc<Space>,
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        self.space.give_back(self.content.get_mut().len);
+    }
 }
 
 /// Pieces that follow each other without gap from position 0.
@@ -311,6 +367,8 @@ impl File for Handle {
     fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
         let mut content = self.0.content.write();
         let written: usize = slices.iter().map(|slice| slice.len()).sum();
+        let end = position.saturating_add(written as u64);
+        self.0.space.take(end.saturating_sub(content.len))?;
         let mut bytes = Vec::with_capacity(written);
         for slice in slices {
             bytes.extend_from_slice(slice);
@@ -341,8 +399,10 @@ impl File for Handle {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut content = self.0.content.write();
         if len <= content.len {
+            self.0.space.give_back(content.len - len);
             content.truncate(len);
         } else {
+            self.0.space.take(len - content.len)?;
             let gap = usize::try_from(len - content.len).unwrap_or(usize::MAX);
             content.append(vec![0; gap].into());
         }
@@ -383,6 +443,27 @@ mod tests {
         );
         assert!(file.shared(5, 2).is_none(), "two pieces");
         assert!(file.shared(9, 1).is_none(), "past the end");
+    }
+
+    #[test]
+    fn a_bounded_one_is_full_until_files_go() {
+        let io = MemoryIo::bounded(10);
+        let file = io.open(Path::new("a"), OpenMode::Create).unwrap();
+        file.write_all_at(&[b"12345678"], 0).unwrap();
+        let full = file.write_all_at(&[b"abc"], 8).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+        assert_eq!(file.len().unwrap(), 8, "nothing of it is written");
+        file.write_all_at(&[b"abc"], 0).unwrap();
+        assert!(file.set_len(11).is_err());
+        file.set_len(10).unwrap();
+        file.set_len(2).unwrap();
+        let other = io.open(Path::new("b"), OpenMode::Create).unwrap();
+        assert!(other.write_all_at(&[b"x"], 8).is_err(), "a gap takes room too");
+        other.set_len(8).unwrap();
+        io.remove_file(Path::new("b")).unwrap();
+        assert!(file.set_len(3).is_err(), "the removed file is open");
+        drop(other);
+        file.set_len(10).unwrap();
     }
 
     #[test]

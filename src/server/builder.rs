@@ -265,7 +265,10 @@ fn options(
         return Err(StartError::DataDirs(config.data_dirs().len()));
     };
     let io: SharedIo = match durability {
-        Durability::Memory => MemoryIo::shared(),
+        Durability::Memory => {
+            let bytes_max = config.get(keys::KLAMM_MEMORY_BYTES_MAX);
+            MemoryIo::bounded(u64::try_from(bytes_max).unwrap_or_default())
+        }
         Durability::Fsync | Durability::Os => RealIo::shared(),
     };
     let endpoints = bound
