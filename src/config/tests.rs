@@ -204,3 +204,59 @@ fn unknown_and_inert_keys_are_told_and_are_no_reason_to_fail() {
     assert_eq!(unknown.to_string(), "unknown setting num.partition (--set)");
     assert_eq!(inert.first().map(|(name, _)| *name), Some("num.io.threads"));
 }
+
+/// The sources of this crate but for this room's, in one text.
+fn sources_of_the_other_rooms() -> String {
+    fn read(dir: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("src/config") {
+                read(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut text);
+    text
+}
+
+/// Settings that this room itself gives their effect.
+const EFFECTIVE_HERE: &[&str] = &[
+    "listeners",
+    "advertised.listeners",
+    "listener.security.protocol.map",
+    "log.dir",
+    "log.dirs",
+    "broker.id",
+];
+
+#[test]
+fn every_setting_is_read_by_somebody_or_stands_in_the_list_of_inert_ones() {
+    let text = sources_of_the_other_rooms();
+    let is_read = |setting: &Setting| {
+        let constant = setting.name.to_ascii_uppercase().replace(['.', '-'], "_");
+        let path = match setting.scope {
+            Scope::Topic => format!("topic::{constant}"),
+            Scope::Broker => format!("keys::{constant}"),
+            Scope::Group => format!("group::{constant}"),
+            Scope::ClientMetrics => format!("client_metrics::{constant}"),
+        };
+        // The name must end there: one key may be the beginning of another.
+        text.match_indices(&path).any(|(at, _)| {
+            !text[at + path.len()..].starts_with(|next: char| next == '_' || next.is_alphanumeric())
+        })
+    };
+    let gives_a_default = |setting: &Setting| {
+        table::of_scope(Scope::Topic).any(|topic| {
+            topic.synonyms.contains(&setting.name) && topic.inert.is_none() && is_read(topic)
+        })
+    };
+    for setting in TABLE.iter().filter(|setting| setting.inert.is_none()) {
+        let effective = EFFECTIVE_HERE.contains(&setting.name)
+            || is_read(setting)
+            || setting.scope == Scope::Broker && gives_a_default(setting);
+        assert!(effective, "nobody reads {}: mark it as inert", setting.name);
+    }
+}

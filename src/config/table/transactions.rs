@@ -18,8 +18,7 @@ settings! { Broker:
         .inert(inert::TRANSACTIONS);
     /// Longest timeout that a transactional producer may ask for.
     TRANSACTION_MAX_TIMEOUT_MS: i32 = with("transaction.max.timeout.ms", "900000")
-        .check(Check::AtLeast(1))
-        .inert(inert::TRANSACTIONS);
+        .check(Check::AtLeast(1));
     /// Whether a write is checked to belong to an open transaction.
     TRANSACTION_PARTITION_VERIFICATION_ENABLE: bool = with("transaction.partition.verification.enable", "true")
         .dynamic()
