@@ -157,6 +157,7 @@ impl Builder {
 
         let (stopping, stopped) = watch::channel(false);
         let gate = net::Gate::new(limits);
+        tokio::spawn(adjust(Arc::clone(&core), Arc::clone(&gate), stopped.clone()));
         let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let slots = usize::try_from(slots).unwrap_or(0);
         let adapter = kafka::Adapter::new(Arc::clone(&core), slots, seed);
@@ -211,6 +212,21 @@ fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(Strin
         return None;
     }
     Some((told.host.clone(), if told.port == 0 { bound_port } else { told.port }))
+}
+
+/// Has the gate follow the settings of connections that change while the broker runs.
+async fn adjust(
+    core: Arc<broker::Broker>,
+    gate: Arc<net::Gate>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = core.settings.changed() => gate.adjust(limits(&core.effective_config())),
+            // Whoever held the other end is gone, or says so.
+            _ = stopped.changed() => return,
+        }
+    }
 }
 
 fn limits(config: &Config) -> net::Limits {

@@ -303,6 +303,10 @@ impl Broker {
         let all = alterations
             .iter()
             .any(|one| matches!(one.resource, Resource::Broker(_)));
+        if all {
+            // One waiter; a change that it has not yet seen is remembered for it.
+            self.settings.changed.notify_one();
+        }
         let named = alterations
             .iter()
             .filter_map(|alteration| match &alteration.resource {

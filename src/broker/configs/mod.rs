@@ -7,6 +7,8 @@
 mod alter;
 mod describe;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ pub use describe::{DescribeError, Described, Source, Synonym};
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::broker::Broker;
 use crate::catalog::{ConfigResource, Image, Topic};
@@ -129,6 +132,8 @@ pub struct SettingsCache {
     topics: DashMap<TopicId, TopicEntry>,
     /// Held while logs are told of new settings, so that the newest are told last.
     telling: Mutex<()>,
+    /// Told of every change of the broker's own settings.
+    changed: Notify,
 }
 
 /// What settings belong to, as a client names it.
@@ -198,6 +203,11 @@ struct TopicEntry {
 }
 
 impl SettingsCache {
+    /// Waits for the next change of the broker's settings, in this process.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// Drops what is held for a topic that was deleted.
     pub fn forget(&self, topic: TopicId) {
         self.topics.remove(&topic);

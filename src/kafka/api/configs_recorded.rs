@@ -231,6 +231,10 @@ const DESCRIBED_DIFFERENTLY: &[(&str, &str)] = &[
     ("listeners", FIXED_LISTENERS),
     ("listener.security.protocol.map", FIXED_LISTENERS),
     (
+        "producer.id.expiration.ms",
+        "the store forgets producers as it was opened to do",
+    ),
+    (
         "allow.everyone.if.no.acl.found",
         "settings of plugins are warned about and not kept",
     ),
