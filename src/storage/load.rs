@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -102,6 +103,19 @@ fn current_epoch(context: &Context) -> LeaderEpoch {
     LeaderEpoch(context.leader_epoch.load(Ordering::SeqCst))
 }
 
+/// Whether whole batches follow each other from `start` to `len`.
+fn leads_to_end(file: &Arc<dyn File>, base: Offset, start: u64, len: u64) -> io::Result<bool> {
+    let mut scan = Scan::new(&**file, Depth::Checksums, base, start, len);
+    loop {
+        match scan.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(true),
+            Err(ScanError::Damaged { .. }) => return Ok(false),
+            Err(ScanError::Io(error)) => return Err(error),
+        }
+    }
+}
+
 struct Loader<'a> {
     context: &'a Arc<Context>,
     /// Whether the last stop was not clean.
@@ -163,14 +177,18 @@ impl Loader<'_> {
             let next_base = bases.peek().map(|(base, _)| **base);
             let unchecked = next_base.is_none_or(|next| next > recovery_point);
             let loaded = match next_base {
-                _ if self.recover && unchecked => {
-                    self.check(base, files, next_base.is_some(), &mut epochs)?
-                }
+                _ if self.recover && unchecked => self.check(
+                    base,
+                    files,
+                    next_base.is_some(),
+                    recovery_point,
+                    &mut epochs,
+                )?,
                 Some(_) => self.take_sealed(base, files)?,
                 None => match self.take_active(base, files)? {
                     Some(loaded) => loaded,
                     // The end is not what a clean stop leaves behind.
-                    None => self.check(base, files, false, &mut epochs)?,
+                    None => self.check(base, files, false, recovery_point, &mut epochs)?,
                 },
             };
             end = Mark {
@@ -181,15 +199,21 @@ impl Loader<'_> {
             segments.push(Arc::new(loaded.segment));
         }
         let log_start = checkpoint.unwrap_or(first_base).max(first_base);
-        if log_start > end.offset {
-            // What was deleted lay beyond what the disk kept: nothing readable is left.
+        let least_end = log_start.max(if self.recover {
+            recovery_point
+        } else {
+            Offset(0)
+        });
+        if least_end > end.offset {
+            // The disk did not keep what was deleted or, which it promised to keep, what was
+            // acknowledged. No offset is given twice.
             if let Some(last) = segments.last() {
                 last.seal(end.position);
             }
-            segments.push(Arc::new(Segment::fresh(core.next_segment(), log_start)));
+            segments.push(Arc::new(Segment::fresh(core.next_segment(), least_end)));
             end = Mark {
-                offset: log_start,
-                segment: log_start,
+                offset: least_end,
+                segment: least_end,
                 position: 0,
             };
         }
@@ -270,82 +294,127 @@ impl Loader<'_> {
         self.context.config.load().index_interval_bytes
     }
 
-    /// Checks every byte of a segment and builds its indexes and epochs again. The torn tail of
-    /// the last segment is cut; damage before the last segment is kept, and reported to whoever
-    /// reads it.
+    /// Checks every byte of a segment and builds its indexes and epochs again.
+    ///
+    /// | damage | what follows it | then |
+    /// | --- | --- | --- |
+    /// | anywhere | a valid batch that can stand there | kept, refused to readers, reported |
+    /// | in the last segment, at or above the recovery point | nothing valid | a torn tail: cut |
+    /// | else | nothing valid | kept, refused to readers, reported |
     fn check(
         &self,
         base: Offset,
         files: &FoundSegment,
         sealed: bool,
+        recovery_point: Offset,
         epochs: &mut Epochs,
     ) -> io::Result<Loaded> {
-        let partition = &self.context.directory;
         let len = files.log.unwrap_or(0);
         let file = self.open_log(base)?;
         let mut index = MemoryIndex::default();
-        let interval = self.index_interval();
+        let mut good: Vec<Range<u64>> = Vec::new();
+        let mut good_from = 0;
         let mut scan = Scan::new(&*file, Depth::Checksums, base, 0, len);
         if !sealed {
             scan = scan.without_gaps();
         }
-        let damage = loop {
-            match scan.next() {
+        let (mut end, mut next_offset) = (len, base);
+        loop {
+            let reason = match scan.next() {
                 Ok(Some(batch)) => {
-                    index.note(base, &batch.header, batch.position, interval);
+                    index.note(base, &batch.header, batch.position, self.index_interval());
+                    next_offset = batch.header.next_offset();
                     epochs.assign(batch.header.leader_epoch, batch.header.base_offset);
+                    continue;
                 }
-                Ok(None) => break None,
-                Err(ScanError::Damaged { reason, .. }) => break Some(reason),
+                Ok(None) => break,
+                Err(ScanError::Damaged { reason, .. }) => reason,
                 Err(ScanError::Io(error)) => return Err(error),
+            };
+            let damage = scan.position();
+            good.push(good_from..damage);
+            let may_be_torn = !sealed && next_offset >= recovery_point;
+            let cut_short = may_be_torn && scan.stands_at_cut_batch()?;
+            let mut island = scan.step_over_damage()?;
+            // Within a batch that was cut short there may be, in a record, what looks like one.
+            // It does not lead to the end of the file, as batches behind a damaged length do.
+            if let Some(bytes) = &island
+                && cut_short
+                && !leads_to_end(&file, base, bytes.end, len)?
+            {
+                island = None;
             }
-        };
-        let (valid_len, next_offset) = (scan.position(), scan.next_offset());
-        if let Some(reason) = damage {
-            if sealed {
-                tracing::error!(
-                    partition,
-                    segment = base.0,
-                    position = valid_len,
-                    reason,
-                    "damaged batch, what follows it in its segment cannot be served"
-                );
-            } else {
-                tracing::warn!(
-                    partition,
-                    segment = base.0,
-                    from = valid_len,
-                    cut_bytes = len - valid_len,
-                    next_offset = next_offset.0,
-                    reason,
-                    "cutting a torn tail"
-                );
-                file.set_len(valid_len)?;
+            match island {
+                Some(bytes) => {
+                    self.report_damage(base, &bytes, next_offset, scan.next_offset(), &reason);
+                    index.enter_next();
+                    good_from = bytes.end;
+                }
+                None if may_be_torn => {
+                    tracing::warn!(
+                        partition = self.context.directory,
+                        segment = base.0,
+                        from = damage,
+                        cut_bytes = len - damage,
+                        next_offset = next_offset.0,
+                        reason,
+                        "cutting a torn tail"
+                    );
+                    file.set_len(damage)?;
+                    (end, good_from) = (damage, damage);
+                    break;
+                }
+                None => {
+                    let lost_to = recovery_point.max(next_offset);
+                    self.report_damage(base, &(damage..len), next_offset, lost_to, &reason);
+                    good_from = len;
+                    break;
+                }
             }
         }
+        good.push(good_from..end);
         // What is kept must be on disk before anybody is told of it.
         file.sync_data()?;
-        if !sealed {
-            let segment = Segment::reopened(self.next_number(), base, index, 0);
-            return Ok(Loaded {
-                segment,
-                len: valid_len,
-                next_offset,
-            });
+        let number = self.next_number();
+        let segment = if sealed {
+            index.note_largest();
+            let entries = (index.offsets.len(), index.times.len());
+            let in_memory = Segment::reopened(number, base, index, end);
+            for file in in_memory.write_indexes(self.context.files())?.files {
+                file.sync_data()?;
+            }
+            Segment::sealed(number, base, end, entries.0, entries.1)
+        } else {
+            Segment::reopened(number, base, index, end)
+        };
+        for stretch in good {
+            segment.set_verified(stretch.start, stretch.end);
         }
-        index.note_largest();
-        let (offsets, times) = (index.offsets.len(), index.times.len());
-        let segment = Segment::reopened(self.next_number(), base, index, 0);
-        for file in segment.write_indexes(self.context.files())?.files {
-            file.sync_data()?;
-        }
-        let segment = Segment::sealed(segment.number, base, len, offsets, times);
-        segment.set_verified(0, valid_len);
         Ok(Loaded {
             segment,
-            len,
+            len: end,
             next_offset,
         })
+    }
+
+    fn report_damage(
+        &self,
+        segment: Offset,
+        bytes: &Range<u64>,
+        from: Offset,
+        to: Offset,
+        reason: &str,
+    ) {
+        tracing::error!(
+            partition = self.context.directory,
+            segment = segment.0,
+            position = bytes.start,
+            bytes = bytes.end - bytes.start,
+            from = from.0,
+            to = to.0,
+            reason,
+            "damaged batches: kept, and refused to readers"
+        );
     }
 
     /// A segment that was sealed and synced: its length and the lengths of its indexes say all.
@@ -484,22 +553,17 @@ impl Loader<'_> {
             let file = self.open_log(segment.base)?;
             let start = segment.entry_before(files, from).ok().flatten();
             let start = start.map_or(0, |entry| u64::from(entry.position));
-            for start in [start, 0] {
-                let mut scan = Scan::new(&*file, Depth::Headers, segment.base, start, limit);
+            let mut scan = Scan::new(&*file, Depth::Headers, segment.base, start, limit);
+            loop {
                 match scan.next() {
-                    // The index lies: walk it all.
-                    Err(ScanError::Damaged { .. }) if start > 0 => continue,
-                    Err(ScanError::Io(error)) => return Err(error),
-                    Err(ScanError::Damaged { .. }) | Ok(None) => break,
                     Ok(Some(batch)) if batch.header.base_offset >= from => each(&batch.header),
                     Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(ScanError::Io(error)) => return Err(error),
+                    // Damage, or an index that lies.
+                    Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => break,
+                    Err(ScanError::Damaged { .. }) => {}
                 }
-                while let Ok(Some(batch)) = scan.next() {
-                    if batch.header.base_offset >= from {
-                        each(&batch.header);
-                    }
-                }
-                break;
             }
         }
         Ok(())

@@ -190,11 +190,11 @@ fn first_at_or_after(
             Ok(Some(batch)) => batch,
             Ok(None) => return Ok(None),
             Err(ScanError::Io(error)) => return Err(storage(error)),
-            Err(ScanError::Damaged { .. }) => {
-                return Err(ReadError::Corrupt {
-                    offset: scan.next_offset(),
-                });
-            }
+            // Damage must not stand in the way of what lies behind it.
+            Err(ScanError::Damaged { .. }) => match scan.step_over_damage().map_err(storage)? {
+                Some(_) => continue,
+                None => return Ok(None),
+            },
         };
         if batch.header.max_timestamp < at || batch.header.last_offset() < log_start {
             continue;

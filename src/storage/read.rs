@@ -152,14 +152,45 @@ impl Log {
                 rebuilt = self.rebuild_index(segment, file)?;
                 continue;
             }
-            while let Some(batch) = next.map_err(|error| failed(error, offset))? {
-                if batch.header.last_offset() >= offset {
-                    return Ok(Some(batch));
+            loop {
+                match next {
+                    Ok(Some(batch)) if batch.header.last_offset() >= offset => {
+                        return Ok(Some(batch));
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(None),
+                    Err(ScanError::Io(error)) => return Err(storage(error)),
+                    Err(ScanError::Damaged { position, .. }) => {
+                        return self.find_behind(segment, file, offset, position, limit);
+                    }
                 }
                 next = scan.next();
             }
-            return Ok(None);
         }
+    }
+
+    /// The batch that holds `offset` where an entry of the index leads over damage to it.
+    fn find_behind(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        offset: Offset,
+        damage: u64,
+        limit: u64,
+    ) -> Result<Option<Scanned>, ReadError> {
+        let start = segment
+            .boundary_after(self.context().files(), damage)
+            .map_err(storage)?;
+        if let Some(start) = start {
+            let mut scan = Scan::new(file, Depth::Headers, segment.base, start, limit);
+            if let Ok(Some(batch)) = scan.next()
+                && batch.header.base_offset <= offset
+                && batch.header.last_offset() >= offset
+            {
+                return Ok(Some(batch));
+            }
+        }
+        Err(ReadError::Corrupt { offset })
     }
 
     /// Builds the indexes of a sealed segment from its batches' headers; true, for the caller's
@@ -182,7 +213,12 @@ impl Log {
                 Ok(Some(batch)) => {
                     index.note(segment.base, &batch.header, batch.position, interval);
                 }
-                Ok(None) | Err(ScanError::Damaged { .. }) => break,
+                Ok(None) => break,
+                Err(ScanError::Damaged { .. }) => match scan.step_over_damage() {
+                    Ok(Some(_)) => index.enter_next(),
+                    Ok(None) => break,
+                    Err(error) => return Err(storage(error)),
+                },
                 Err(ScanError::Io(error)) => return Err(storage(error)),
             }
         }

@@ -1,8 +1,9 @@
 //! Walking the batches of a `.log` file, one after another.
 
 use std::io;
+use std::ops::Range;
 
-use crate::batch::BatchHeader;
+use crate::batch::{BatchHeader, HeaderError};
 use crate::io::{File, read_full_at};
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset};
@@ -25,6 +26,13 @@ impl Depth {
         }
     }
 }
+
+/// Where the magic is in a batch, and what it is.
+const MAGIC_AT: usize = 16;
+const MAGIC: u8 = 2;
+
+/// Bytes that a search for the next batch looks at together.
+const SEARCH_BYTES: usize = 4 * 1024;
 
 /// Why a walk ended before its limit.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +165,86 @@ impl<'a> Scan<'a> {
         self.position += len as u64;
         self.next_offset = header.next_offset();
         Ok(Some(Scanned { header, position }))
+    }
+
+    /// Whether the bytes where the walk stands begin a batch that fits and would end beyond the
+    /// limit: what a write leaves that was cut short.
+    pub(super) fn stands_at_cut_batch(&mut self) -> io::Result<bool> {
+        let (position, rest) = (self.position, self.limit - self.position);
+        let header = match BatchHeader::parse(self.bytes(position, BATCH_HEADER_LENGTH)?) {
+            Ok(header) => header,
+            Err(HeaderError::Truncated(_)) => return Ok(true),
+            Err(HeaderError::Length(_) | HeaderError::Magic(_)) => return Ok(false),
+        };
+        Ok(header.base_offset == self.next_offset
+            && header.leader_epoch >= self.epoch
+            && header.total_len() as u64 > rest)
+    }
+
+    /// Steps over damage: goes to the next whole batch, with its checksum, that can stand there.
+    /// The bytes that were stepped over, or `None` if there is no such batch.
+    ///
+    /// A batch takes a byte for each record at least, so the lost records are at most as many as
+    /// the lost bytes: a stray old batch, or one that a client put into a record, seldom fits.
+    pub(super) fn step_over_damage(&mut self) -> io::Result<Option<Range<u64>>> {
+        let damage = self.position;
+        // First where the damaged batch says that it ends: most damage is within a batch.
+        let claimed = BatchHeader::parse(self.bytes(damage, BATCH_HEADER_LENGTH)?)
+            .map_or(damage, |header| {
+                damage.saturating_add(header.total_len() as u64)
+            });
+        let mut candidate = claimed;
+        if !self.batch_can_stand_at(claimed)? {
+            candidate = damage;
+            loop {
+                candidate = match self.next_magic(candidate + 1)? {
+                    None => return Ok(None),
+                    Some(next) => next,
+                };
+                if self.batch_can_stand_at(candidate)? {
+                    break;
+                }
+            }
+        }
+        let header = BatchHeader::parse(self.bytes(candidate, BATCH_HEADER_LENGTH)?);
+        let Ok(header) = header else { return Ok(None) };
+        self.position = candidate;
+        self.next_offset = header.base_offset;
+        Ok(Some(damage..candidate))
+    }
+
+    /// The next position from `from` on where the magic of a batch would be right.
+    fn next_magic(&mut self, from: u64) -> io::Result<Option<u64>> {
+        let mut from = from;
+        while from + (BATCH_HEADER_LENGTH as u64) <= self.limit {
+            let window = self.bytes(from, SEARCH_BYTES)?;
+            let magics = window.get(MAGIC_AT..).unwrap_or_default();
+            if magics.is_empty() {
+                return Ok(None);
+            }
+            if let Some(found) = magics.iter().position(|byte| *byte == MAGIC) {
+                return Ok(Some(from + found as u64));
+            }
+            from += magics.len() as u64;
+        }
+        Ok(None)
+    }
+
+    fn batch_can_stand_at(&mut self, position: u64) -> io::Result<bool> {
+        if position <= self.position || position >= self.limit {
+            return Ok(false);
+        }
+        let Ok(header) = BatchHeader::parse(self.bytes(position, BATCH_HEADER_LENGTH)?) else {
+            return Ok(false);
+        };
+        let len = header.total_len();
+        let lost = header.base_offset.0.saturating_sub(self.next_offset.0);
+        let fits = len as u64 <= self.limit - position
+            && u64::try_from(lost).is_ok_and(|lost| self.gaps || lost <= position - self.position)
+            && header.last_offset_delta >= 0
+            && header.last_offset() <= self.offset_limit
+            && header.leader_epoch >= self.epoch;
+        Ok(fits && header.crc_matches(self.bytes(position, len)?))
     }
 
     /// `len` bytes at `position`, or fewer at the end of the file.

@@ -107,7 +107,14 @@ impl MemoryIndex {
             self.note_largest();
             self.bytes_since_entry = 0;
         }
-        self.bytes_since_entry += header.total_len() as u64;
+        self.bytes_since_entry = self
+            .bytes_since_entry
+            .saturating_add(header.total_len() as u64);
+    }
+
+    /// Gives the next batch an entry: it follows damage, which no reader can hop over.
+    pub(super) fn enter_next(&mut self) {
+        self.bytes_since_entry = u64::MAX;
     }
 
     /// Adds the largest timestamp to the time index, if it is not there.
@@ -261,6 +268,44 @@ impl Segment {
         let floor =
             self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)?;
         Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The first position > `position` at which a batch begins, as far as the index knows.
+    pub(super) fn boundary_after(
+        &self,
+        files: Files<'_>,
+        position: u64,
+    ) -> io::Result<Option<u64>> {
+        let beyond = |entry: &OffsetEntry| u64::from(entry.position) > position;
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let after = index.offsets.partition_point(|entry| !beyond(entry));
+                return Ok(index
+                    .offsets
+                    .get(after)
+                    .map(|entry| u64::from(entry.position)));
+            }
+            Index::Files { offsets, .. } => *offsets,
+        };
+        let file = self.open(
+            files,
+            FileKind::OffsetIndex,
+            SegmentFile::OffsetIndex,
+            OpenMode::Read,
+        )?;
+        // Damage is rare: a walk over the index will do.
+        for entry in 0..count {
+            let mut bytes = [0; offset_index::ENTRY_LENGTH];
+            let at = (entry * offset_index::ENTRY_LENGTH) as u64;
+            if read_full_at(&*file, &mut bytes, at)? < bytes.len() {
+                break;
+            }
+            let entry = OffsetEntry::decode(bytes);
+            if beyond(&entry) {
+                return Ok(Some(u64::from(entry.position)));
+            }
+        }
+        Ok(None)
     }
 
     fn floor_offset_entry(

@@ -318,3 +318,71 @@ fn directories_of_no_partition_are_set_aside_and_deleted_ones_removed() {
         assert!(!io.exists(&deleted));
     });
 }
+
+#[test]
+fn damage_with_valid_batches_behind_it_costs_only_what_it_hit() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let all = crashed(&bed, 9);
+    let log = segment_path(&bed, "00000000000000000000.log");
+    let content = bed.io.read(&log).unwrap();
+    let value = content
+        .windows(3)
+        .position(|window| window == b"4.0")
+        .unwrap();
+    let first_batch = batch(&["0.0"]).bytes.len();
+    // In a record; in a length, so that nobody can hop over it; in the very first magic.
+    for (bit, at, lost) in [
+        (1, value, 7..9),
+        (0x40, first_batch + 8, 1..3),
+        (1, 16, 0..1),
+    ] {
+        let mut damaged = content.clone();
+        damaged[at] ^= bit;
+        overwrite(&*bed.io, &log, &damaged);
+        for _again in 0..2 {
+            let (store, _) = bed.open();
+            let partition = bed.attach(&store, 1);
+            assert_eq!(partition.offsets().unwrap().log_end.0, all.len() as i64);
+            for (offset, _) in &all {
+                let read = partition.read(Offset(*offset), 1 << 20, true, Isolation::LogEnd);
+                assert_eq!(
+                    read.is_err(),
+                    lost.contains(offset),
+                    "damage at {at}, offset {offset}"
+                );
+            }
+            let behind = read_all(&partition, lost.end, 1 << 20, Isolation::LogEnd);
+            assert_eq!(behind, all[lost.end as usize..]);
+            assert_eq!(bed.io.read(&log).unwrap(), damaged, "nothing is deleted");
+        }
+    }
+}
+
+#[test]
+fn what_the_recovery_point_promises_is_never_cut() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let all = crashed(&bed, 4);
+    let log = segment_path(&bed, "00000000000000000000.log");
+    let mut content = bed.io.read(&log).unwrap();
+    let last = content.len() - 3;
+    content[last] ^= 1;
+    overwrite(&*bed.io, &log, &content);
+    let points = format!("0\n1\ntopic.1 0 {}\n", all.len());
+    overwrite(
+        &*bed.io,
+        &bed.dir.join("recovery-point-offset-checkpoint"),
+        points.as_bytes(),
+    );
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    assert_eq!(bed.io.read(&log).unwrap(), content);
+    let last_offset = Offset(all.len() as i64 - 1);
+    let done = partition.append(batch(&["next"]), false).unwrap();
+    assert_eq!(
+        done.base_offset,
+        last_offset.plus(1),
+        "no offset is given twice"
+    );
+    let read = partition.read(last_offset, 100, true, Isolation::LogEnd);
+    assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
+}
