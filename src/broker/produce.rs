@@ -305,8 +305,9 @@ mod tests {
 
     #[tokio::test]
     async fn compression_type_decides_how_a_batch_is_stored() {
+        type Overrides = &'static [(&'static str, &'static str)];
         let broker = broker(&[]);
-        let cases: [(&str, &[(&str, &str)], Codec); 6] = [
+        let cases: [(&str, Overrides, Codec); 6] = [
             ("producer", &[], Codec::None),
             ("uncompressed", &[], Codec::None),
             ("gzip", &[("compression.gzip.level", "9")], Codec::Gzip),

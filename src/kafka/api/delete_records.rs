@@ -145,6 +145,11 @@ mod tests {
             .with_timeout_ms(1000)
     }
 
+    /// Partition and offset.
+    type Asked = [(i32, i64)];
+    /// Partition, low watermark and code.
+    type Told = [(i32, i64, i16)];
+
     #[tokio::test]
     async fn every_version_moves_the_log_start() {
         for version in 0..=2 {
@@ -154,7 +159,7 @@ mod tests {
             broker
                 .append(&data, PartitionId(0), batch(&["a", "b", "c"]))
                 .unwrap();
-            let cases: [(&str, &[(i32, i64)], &[(i32, i64, i16)]); 8] = [
+            let cases: [(&str, &Asked, &Told); 8] = [
                 ("t", &[(0, 2)], &[(0, 2, 0)]),
                 ("t", &[(0, 1)], &[(0, 2, 0)]),
                 ("t", &[(0, 4)], &[(0, -1, 1)]),
