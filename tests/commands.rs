@@ -1,5 +1,7 @@
 //! The commands that talk to a broker, as processes, against a broker in this process.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 

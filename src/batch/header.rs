@@ -317,10 +317,7 @@ mod tests {
         assert_eq!(bytes[MAGIC_AT], 2);
         assert_eq!(bytes[17..ATTRIBUTES_AT], [0xde, 0xad, 0xbe, 0xef]);
         assert_eq!(bytes[ATTRIBUTES_AT..23], [0, 0b101_1010]);
-        assert_eq!(
-            bytes[35..43],
-            1_700_000_000_009_i64.to_be_bytes()
-        );
+        assert_eq!(bytes[35..43], 1_700_000_000_009_i64.to_be_bytes());
         assert_eq!(bytes[57..61], [0, 0, 0, 10]);
     }
 

@@ -132,7 +132,7 @@ impl Inspector {
         // Kafka asks only where the clause above did not apply, and so do we.
         self.header
             .is_log_append_time()
-            .then(|| RecordFault::LogAppendTimeByProducer {
+            .then_some(RecordFault::LogAppendTimeByProducer {
                 timestamp: record.timestamp,
                 offset: record.offset,
                 sizes: record.sizes,

@@ -1,7 +1,7 @@
 //! Batches and records of segments and of snapshots of the metadata log.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -69,15 +69,24 @@ impl<W: Write> Dump<W> {
     }
 
     /// A tail of zeros is room that was taken in advance, if it is zeros to the end.
-    fn zeros(&mut self, rest: &mut impl Read, position: u64, count: u64) -> Result<(), DumpError> {
-        for byte in rest.bytes() {
-            match byte {
-                Ok(0) => {}
-                Ok(_) => {
-                    return Err(DumpError::Damaged(format!("at byte {position}: zeros")));
-                }
-                Err(error) => return Err(DumpError::Unreadable(error.to_string())),
+    fn zeros(
+        &mut self,
+        rest: &mut impl BufRead,
+        position: u64,
+        count: u64,
+    ) -> Result<(), DumpError> {
+        loop {
+            let bytes = rest
+                .fill_buf()
+                .map_err(|error| DumpError::Unreadable(error.to_string()))?;
+            if bytes.iter().any(|&byte| byte != 0) {
+                return Err(DumpError::Damaged(format!("at byte {position}: zeros")));
             }
+            let count = bytes.len();
+            if count == 0 {
+                break;
+            }
+            rest.consume(count);
         }
         self.row(
             Row::new("zeros")
