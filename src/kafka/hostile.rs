@@ -3,6 +3,10 @@
 
 use bytes::Bytes;
 
+use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::protocol::Request as _;
+
+use super::codec;
 use super::dispatch::{self, APIS};
 use super::request::{self, Content, examine};
 use super::schema::sample;
@@ -66,4 +70,26 @@ pub fn frame(key: i16, version: i16, style: Style, seed: u64) -> Option<Sample> 
         body: frame,
         counts: made.counts,
     })
+}
+
+/// What a Produce frame carries for its partitions, if it is one and decodes.
+pub fn produced(mut frame: Vec<u8>) -> Vec<Bytes> {
+    let Ok(examined) = examine(&mut frame) else {
+        return Vec::new();
+    };
+    let Content::Body { start, .. } = examined.content else {
+        return Vec::new();
+    };
+    if examined.api.key != ProduceRequest::KEY {
+        return Vec::new();
+    }
+    let mut body = request::body(Bytes::from(frame), start);
+    let decoded: Result<ProduceRequest, _> = codec::decode(&mut body, examined.header.version);
+    let topics = decoded
+        .map(|request| request.topic_data)
+        .unwrap_or_default();
+    let partitions = topics.into_iter().flat_map(|topic| topic.partition_data);
+    partitions
+        .filter_map(|partition| partition.records)
+        .collect()
 }
