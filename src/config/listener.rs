@@ -258,3 +258,111 @@ fn parse_one(entry: &str) -> Option<(String, String, u16)> {
     let valid = !name.is_empty() && host.chars().all(legal);
     valid.then(|| (name.to_ascii_uppercase(), host.to_owned(), port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(listeners: &[Listener]) -> Vec<String> {
+        listeners.iter().map(ToString::to_string).collect()
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        let builder = pairs
+            .iter()
+            .fold(Config::builder(), |builder, (key, value)| {
+                builder.set(key, value)
+            });
+        builder.build().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn hosts_may_be_empty_names_or_addresses_and_ports_may_be_zero() {
+        let config = Config::builder()
+            .set(
+                "listeners",
+                "plaintext://:0, INTERNAL://[::1]:9092,X://a-b.c:1,ALL://0.0.0.0:2",
+            )
+            .set(
+                "listener.security.protocol.map",
+                "PLAINTEXT:PLAINTEXT,internal:plaintext,X:PLAINTEXT,ALL:PLAINTEXT",
+            )
+            .set("advertised.listeners", "X://outside:5")
+            .build()
+            .unwrap();
+        let bound = [
+            "PLAINTEXT://:0",
+            "INTERNAL://[::1]:9092",
+            "X://a-b.c:1",
+            "ALL://:2",
+        ];
+        assert_eq!(texts(config.listeners()), bound);
+        let told = [
+            "PLAINTEXT://:0",
+            "INTERNAL://[::1]:9092",
+            "X://outside:5",
+            "ALL://:2",
+        ];
+        assert_eq!(texts(config.advertised_listeners()), told);
+    }
+
+    #[test]
+    fn listeners_of_the_controller_are_left_out() {
+        let config = Config::builder()
+            .set("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093")
+            .set(
+                "advertised.listeners",
+                "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
+            )
+            .set("controller.listener.names", "CONTROLLER")
+            .build()
+            .unwrap();
+        assert_eq!(texts(config.listeners()), ["PLAINTEXT://:9092"]);
+        assert_eq!(
+            texts(config.advertised_listeners()),
+            ["PLAINTEXT://localhost:9092"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_listened_on_is_refused() {
+        for (pairs, told) in [
+            (
+                &[("listeners", "PLAINTEXT:9092")][..],
+                "Unable to parse PLAINTEXT:9092",
+            ),
+            (&[("listeners", "PLAINTEXT://:70000")], "Unable to parse"),
+            (
+                &[("listeners", "X://:1")],
+                "No security protocol defined for listener X",
+            ),
+            (&[("listeners", "")], "at least one listener"),
+            (
+                &[("listeners", "SSL://:1")],
+                "asks for SSL, which is not there yet",
+            ),
+            (
+                &[("listeners", "PLAINTEXT://:1,PLAINTEXT://:2")],
+                "must have a different name",
+            ),
+            (
+                &[("advertised.listeners", "PLAINTEXT://0.0.0.0:1")],
+                "nonroutable meta-address",
+            ),
+            (
+                &[("advertised.listeners", "SSL://a:1")],
+                "advertised.listeners names SSL",
+            ),
+            (
+                &[("listener.security.protocol.map", "A:B")],
+                "A:B is not NAME:PROTOCOL",
+            ),
+        ] {
+            let refusal = refusal(pairs);
+            assert!(
+                refusal.contains(told) && refusal.ends_with("(--set)"),
+                "{refusal}"
+            );
+        }
+    }
+}

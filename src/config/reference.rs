@@ -143,11 +143,8 @@ fn inert(page: &mut String) {
         "These keys are checked, kept and described as Kafka does, so that configurations"
     );
     line!(page, "written for Kafka work; they change nothing here.");
-    let kinds: [(&str, fn(Inert) -> bool); 2] = [
-        ("By design", |inert| matches!(inert, Inert::ByDesign(_))),
-        ("Not yet", |inert| matches!(inert, Inert::NotYet(_))),
-    ];
-    for (title, is_kind) in kinds {
+    for (title, by_design) in [("By design", true), ("Not yet", false)] {
+        let is_kind = |inert| matches!(inert, Inert::ByDesign(_)) == by_design;
         line!(page, "\n### {title}\n");
         let of_kind = sorted(|setting| setting.inert.is_some_and(is_kind));
         let mut reasons: Vec<_> = of_kind
