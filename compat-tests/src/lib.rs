@@ -6,12 +6,14 @@ mod brokers;
 pub mod codec;
 pub mod compare;
 pub mod hex;
+pub mod lines;
 pub mod normal;
 pub mod proxy;
 pub mod recording;
 pub mod records;
 pub mod scenarios;
 pub mod schema;
+pub mod server;
 pub mod session;
 
 pub use brokers::{InProcess, klamm_like_kafka};
