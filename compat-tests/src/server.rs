@@ -135,7 +135,7 @@ pub fn binary() -> PathBuf {
 /// If it cannot be made.
 #[must_use]
 pub fn scratch() -> PathBuf {
-    let directory = built().join("compat");
+    let directory = built().join("compat-scratch");
     std::fs::create_dir_all(&directory).expect("a directory for files of tests");
     directory
 }

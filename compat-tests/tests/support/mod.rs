@@ -10,10 +10,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-pub const PARTITIONS: i32 = 4;
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PARTITIONS: i32 = 4;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig {
+pub(crate) fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", server.address()).set("broker.address.family", "v4");
     for (key, value) in settings {
@@ -22,14 +22,14 @@ pub fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig {
     config
 }
 
-pub fn consumer(server: &Server) -> BaseConsumer {
+pub(crate) fn consumer(server: &Server) -> BaseConsumer {
     client(server, &[("group.id", "none"), ("enable.partition.eof", "true")])
         .create()
         .expect("a consumer")
 }
 
 /// Reads a topic to its end and checks that the lines are those that were written.
-pub fn consume(server: &Server, topic: &str, count: usize, what: &str) {
+pub(crate) fn consume(server: &Server, topic: &str, count: usize, what: &str) {
     let consumer = consumer(server);
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
