@@ -265,6 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_without_records_is_not_looked_at() {
+        let batch = BatchBuilder::new().build().expect("a batch");
+        for codec in Codec::ALL {
+            let header = BatchHeader {
+                attributes: codec.id(),
+                ..batch.header
+            };
+            let bytes = [&[0; BATCH_HEADER_LENGTH][..], b"noise"].concat();
+            let sealed = seal(header, bytes).expect("a batch");
+            assert_eq!(records(&sealed.bytes).expect("readable").iter().count(), 0);
+        }
+    }
+
+    #[test]
     fn a_marker_looks_as_kafka_writes_it() {
         let mut builder = BatchBuilder::new()
             .producer(ProducerId(9), ProducerEpoch(2), NO_SEQUENCE)

@@ -80,8 +80,9 @@ pub fn records(batch: &[u8]) -> Result<Records<'_>, RecordsError> {
                 got: batch.len(),
             })?;
     let payload = match header.codec()? {
-        // What the cleaner leaves of a batch may have no records, hence nothing compressed.
-        _ if header.record_count == 0 && payload.is_empty() => Cow::Borrowed(payload),
+        // What the cleaner leaves of a batch may have no records, hence nothing compressed. As in
+        // Kafka, what stands there instead does not matter.
+        _ if header.record_count == 0 => Cow::Borrowed(&[][..]),
         Codec::None => Cow::Borrowed(payload),
         codec @ (Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd) => {
             Cow::Owned(decompress(codec, payload, DECOMPRESSED_BATCH_BYTES_MAX)?)
