@@ -38,6 +38,8 @@ pub(super) struct Core {
     pub(super) directories: Mutex<HashSet<String>>,
     /// Offsets below which logs are on disk, by directory.
     pub(super) recovery_points: Mutex<offset_checkpoint::Offsets>,
+    /// Directories that the checkpoint of these names.
+    points_on_disk: Mutex<HashSet<String>>,
     /// First readable offsets, by directory.
     pub(super) log_starts: Mutex<offset_checkpoint::Offsets>,
     pub(super) random: Mutex<fastrand::Rng>,
@@ -69,6 +71,7 @@ impl Core {
             removal: Removal::new(options.clock.clone()),
             clean: found.clean,
             directories: Mutex::new(found.directories),
+            points_on_disk: Mutex::new(found.recovery_points.keys().cloned().collect()),
             recovery_points: Mutex::new(found.recovery_points),
             log_starts: Mutex::new(found.log_starts),
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
@@ -116,8 +119,14 @@ impl Core {
         let path = self.dir.join(retired);
         self.io.rename(&self.dir.join(directory), &path)?;
         self.directories.lock().remove(directory);
+        // A partition of the same name must not find the offsets of this one.
+        if self.log_starts.lock().remove(directory).is_some() {
+            self.write_log_starts(Persist::Durable)?;
+        }
         self.recovery_points.lock().remove(directory);
-        self.log_starts.lock().remove(directory);
+        if self.points_on_disk.lock().contains(directory) {
+            self.write_recovery_points(Persist::Lazy)?;
+        }
         Ok(path)
     }
 
@@ -139,7 +148,9 @@ impl Core {
         let recovery_points = self.recovery_points.lock();
         let content = offset_checkpoint::encode(&recovery_points);
         let path = self.dir.join(names::RECOVERY_POINTS);
-        replace_file(&*self.io, &path, content.as_bytes(), persist)
+        replace_file(&*self.io, &path, content.as_bytes(), persist)?;
+        *self.points_on_disk.lock() = recovery_points.keys().cloned().collect();
+        Ok(())
     }
 }
 

@@ -151,12 +151,8 @@ impl Loader<'_> {
         let found = self.list()?;
         let directory = &self.context.directory;
         let checkpoint = core.log_starts.lock().get(directory).copied();
-        let recovery_point = core
-            .recovery_points
-            .lock()
-            .get(directory)
-            .copied()
-            .unwrap_or(Offset(0));
+        let point = core.recovery_points.lock().get(directory).copied();
+        let recovery_point = point.unwrap_or(Offset(0));
         let Some((&first_base, _)) = found.segments.first_key_value() else {
             return Ok(start_empty(
                 self.context,
@@ -186,9 +182,13 @@ impl Loader<'_> {
                 )?,
                 Some(_) => self.take_sealed(base, files)?,
                 None => match self.take_active(base, files)? {
-                    Some(loaded) => loaded,
+                    // After a clean stop the recovery point is the log end; base offsets have
+                    // no checksum.
+                    Some(loaded) if point.is_none_or(|point| point == loaded.next_offset) => loaded,
                     // The end is not what a clean stop leaves behind.
-                    None => self.check(base, files, false, recovery_point, &mut epochs)?,
+                    Some(_) | None => {
+                        self.check(base, files, false, recovery_point, &mut epochs)?
+                    }
                 },
             };
             end = Mark {
@@ -199,11 +199,7 @@ impl Loader<'_> {
             segments.push(Arc::new(loaded.segment));
         }
         let log_start = checkpoint.unwrap_or(first_base).max(first_base);
-        let least_end = log_start.max(if self.recover {
-            recovery_point
-        } else {
-            Offset(0)
-        });
+        let least_end = log_start.max(recovery_point);
         if least_end > end.offset {
             // The disk did not keep what was deleted or, which it promised to keep, what was
             // acknowledged. No offset is given twice.
@@ -216,6 +212,9 @@ impl Loader<'_> {
                 segment: least_end,
                 position: 0,
             };
+        }
+        for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
+            segment.set_end(next.base);
         }
         if known_epochs.is_none() {
             epochs = self.rebuild_epochs(&segments, end)?;
@@ -314,6 +313,7 @@ impl Loader<'_> {
         let mut index = MemoryIndex::default();
         let mut good: Vec<Range<u64>> = Vec::new();
         let mut good_from = 0;
+        let mut damaged: Vec<Range<u64>> = Vec::new();
         let mut scan = Scan::new(&*file, Depth::Checksums, base, 0, len);
         if !sealed {
             scan = scan.without_gaps();
@@ -349,6 +349,7 @@ impl Loader<'_> {
                     self.report_damage(base, &bytes, next_offset, scan.next_offset(), &reason);
                     index.enter_next();
                     good_from = bytes.end;
+                    damaged.push(bytes);
                 }
                 None if may_be_torn => {
                     tracing::warn!(
@@ -368,6 +369,7 @@ impl Loader<'_> {
                     let lost_to = recovery_point.max(next_offset);
                     self.report_damage(base, &(damage..len), next_offset, lost_to, &reason);
                     good_from = len;
+                    damaged.push(damage..len);
                     break;
                 }
             }
@@ -387,6 +389,7 @@ impl Loader<'_> {
         } else {
             Segment::reopened(number, base, index, end)
         };
+        segment.set_damage(damaged);
         for stretch in good {
             segment.set_verified(stretch.start, stretch.end);
         }
@@ -553,7 +556,7 @@ impl Loader<'_> {
             let file = self.open_log(segment.base)?;
             let start = segment.entry_before(files, from).ok().flatten();
             let start = start.map_or(0, |entry| u64::from(entry.position));
-            let mut scan = Scan::new(&*file, Depth::Headers, segment.base, start, limit);
+            let mut scan = segment.scan(&*file, Depth::Headers, start, limit);
             loop {
                 match scan.next() {
                     Ok(Some(batch)) if batch.header.base_offset >= from => each(&batch.header),
@@ -635,7 +638,7 @@ impl Loader<'_> {
                 let back = stop.saturating_sub(READ_BACK_STEP_BYTES);
                 let start = segment.boundary_before(files, back).unwrap_or(0);
                 let mut headers = Vec::new();
-                let mut scan = Scan::new(&*file, Depth::Headers, segment.base, start, stop);
+                let mut scan = segment.scan(&*file, Depth::Headers, start, stop);
                 while let Ok(Some(batch)) = scan.next() {
                     if batch.header.producer_id >= 0 && batch.header.base_offset < offset {
                         headers.push(batch.header);

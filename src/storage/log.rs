@@ -254,6 +254,7 @@ impl Log {
             let mut unsynced = self.unsynced.lock();
             if let Some(active) = view.segments.last() {
                 active.seal(view.end.position);
+                active.set_end(fresh.base);
                 unsynced.sealed.push(active.clone());
             }
             unsynced.snapshots.push((fresh.base, snapshot));
@@ -363,7 +364,8 @@ impl Log {
         };
         if !listed.swap(true, Ordering::SeqCst) {
             let core = &self.context.core;
-            core.commit.queue(self.clone(), urgency, core.clock.monotonic());
+            core.commit
+                .queue(self.clone(), urgency, core.clock.monotonic());
         }
     }
 

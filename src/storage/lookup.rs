@@ -31,7 +31,7 @@ impl Log {
                 continue;
             }
             let start = self.start_for_time(segment, &*file, at, limit)?;
-            let scan = Scan::new(&*file, Depth::Headers, segment.base, start, limit);
+            let scan = segment.scan(&*file, Depth::Headers, start, limit);
             let found = first_at_or_after(scan, &*file, at, view.log_start)?;
             if found.is_some() {
                 return Ok(found);
@@ -130,7 +130,7 @@ impl Log {
         let Some(first) = self.find(segment, file, from, limit)? else {
             return Ok(None);
         };
-        let mut scan = Scan::new(file, Depth::Headers, segment.base, first.position, limit);
+        let mut scan = segment.scan(file, Depth::Headers, first.position, limit);
         let mut largest: Option<TimeEntry> = None;
         while let Ok(Some(batch)) = scan.next() {
             let timestamp = batch.header.max_timestamp;

@@ -26,6 +26,7 @@ mod outcome;
 mod partition;
 mod producers;
 mod read;
+pub mod recovery_check;
 mod removal;
 mod scan;
 mod segment;

@@ -10,7 +10,7 @@ use crate::model::limits::SENDFILE_BYTES_MIN;
 use super::log::Log;
 use super::offsets::{Mark, View};
 use super::outcome::{Isolation, ReadError, ReadOutcome, RecordBytes};
-use super::scan::{Depth, Scan, ScanError, Scanned};
+use super::scan::{Depth, ScanError, Scanned};
 use super::segment::{MemoryIndex, Segment};
 
 impl View {
@@ -143,7 +143,7 @@ impl Log {
                 }
             };
             let start = entry.map_or(0, |entry| u64::from(entry.position));
-            let mut scan = Scan::new(file, Depth::Headers, segment.base, start, limit);
+            let mut scan = segment.scan(file, Depth::Headers, start, limit);
             let mut next = scan.next();
             if let Some(entry) = entry
                 && !rebuilt
@@ -182,7 +182,7 @@ impl Log {
             .boundary_after(self.context().files(), damage)
             .map_err(storage)?;
         if let Some(start) = start {
-            let mut scan = Scan::new(file, Depth::Headers, segment.base, start, limit);
+            let mut scan = segment.scan(file, Depth::Headers, start, limit);
             if let Ok(Some(batch)) = scan.next()
                 && batch.header.base_offset <= offset
                 && batch.header.last_offset() >= offset
@@ -194,7 +194,7 @@ impl Log {
     }
 
     /// Builds the indexes of a sealed segment from its batches' headers; true, for the caller's
-    /// memory. What follows damage is not indexed.
+    /// memory. The batch behind damage gets an entry.
     pub(super) fn rebuild_index(
         &self,
         segment: &Segment,
@@ -207,7 +207,7 @@ impl Log {
         tracing::warn!(partition, segment = segment.base.0, "rebuilding an index");
         let interval = self.context().config.load().index_interval_bytes;
         let mut index = MemoryIndex::default();
-        let mut scan = Scan::new(file, Depth::Headers, segment.base, 0, len);
+        let mut scan = segment.scan(file, Depth::Headers, 0, len);
         loop {
             match scan.next() {
                 Ok(Some(batch)) => {
@@ -249,7 +249,7 @@ impl Log {
             if start < from {
                 continue;
             }
-            let mut scan = Scan::new(file, Depth::Headers, segment.base, start, limit);
+            let mut scan = segment.scan(file, Depth::Headers, start, limit);
             let mut end = start;
             loop {
                 match scan.next() {
@@ -278,7 +278,7 @@ impl Log {
         if segment.is_verified(start, end) {
             return Ok(end);
         }
-        let mut scan = Scan::new(file, Depth::Checksums, segment.base, start, end);
+        let mut scan = segment.scan(file, Depth::Checksums, start, end);
         let valid_end = loop {
             match scan.next() {
                 Ok(Some(_)) => {}

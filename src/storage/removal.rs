@@ -26,7 +26,10 @@ struct State {
 
 impl Removal {
     pub(super) fn new(clock: SharedClock) -> Self {
-        Self { clock, state: Arc::default() }
+        Self {
+            clock,
+            state: Arc::default(),
+        }
     }
 
     /// Removes `path` and what is in it once `delay` has passed, unless the store stops before:
@@ -37,7 +40,9 @@ impl Removal {
         if state.stopped {
             return;
         }
-        state.waiting.push_back((self.clock.monotonic() + delay, path));
+        state
+            .waiting
+            .push_back((self.clock.monotonic() + delay, path));
         if state.thread.is_none() {
             let (shared, io, clock) = (self.state.clone(), io.clone(), self.clock.clone());
             let thread = std::thread::Builder::new()

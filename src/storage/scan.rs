@@ -66,7 +66,9 @@ pub(super) struct Scan<'a> {
     gaps: bool,
     /// Leader epoch of the batch before.
     epoch: LeaderEpoch,
-    /// Offsets from here on cannot stand in this segment.
+    /// Stretches that are known to be damaged, ascending.
+    damage: &'a [Range<u64>],
+    /// Offsets beyond this one cannot stand in this segment.
     offset_limit: Offset,
     window: Vec<u8>,
     window_start: u64,
@@ -105,6 +107,7 @@ impl<'a> Scan<'a> {
             limit,
             next_offset: base,
             gaps: true,
+            damage: &[],
             epoch: LeaderEpoch(-1),
             offset_limit: base.plus(i64::from(i32::MAX)),
             window: Vec::new(),
@@ -116,6 +119,18 @@ impl<'a> Scan<'a> {
     /// was cleaned yet, this covers it.
     pub(super) fn without_gaps(mut self) -> Self {
         self.gaps = false;
+        self
+    }
+
+    /// Takes these stretches for damaged, whatever their bytes look like now.
+    pub(super) fn with_damage(mut self, damage: &'a [Range<u64>]) -> Self {
+        self.damage = damage;
+        self
+    }
+
+    /// Takes offsets from `end` on for damage.
+    pub(super) fn below(mut self, end: Offset) -> Self {
+        self.offset_limit = self.offset_limit.min(end.plus(-1));
         self
     }
 
@@ -136,6 +151,9 @@ impl<'a> Scan<'a> {
             return Ok(None);
         }
         let damaged = |reason: String| ScanError::Damaged { position, reason };
+        if self.is_damaged(position) {
+            return Err(damaged("it was found damaged before".to_owned()));
+        }
         let header = BatchHeader::parse(self.bytes(position, BATCH_HEADER_LENGTH)?)
             .map_err(|error| damaged(error.to_string()))?;
         let len = header.total_len();
@@ -165,6 +183,12 @@ impl<'a> Scan<'a> {
         self.position += len as u64;
         self.next_offset = header.next_offset();
         Ok(Some(Scanned { header, position }))
+    }
+
+    fn is_damaged(&self, position: u64) -> bool {
+        self.damage
+            .iter()
+            .any(|stretch| stretch.contains(&position))
     }
 
     /// Whether the bytes where the walk stands begin a batch that fits and would end beyond the
@@ -231,7 +255,7 @@ impl<'a> Scan<'a> {
     }
 
     fn batch_can_stand_at(&mut self, position: u64) -> io::Result<bool> {
-        if position <= self.position || position >= self.limit {
+        if position <= self.position || position >= self.limit || self.is_damaged(position) {
             return Ok(false);
         }
         let Ok(header) = BatchHeader::parse(self.bytes(position, BATCH_HEADER_LENGTH)?) else {

@@ -5,6 +5,7 @@
 //! are read from their files.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -18,6 +19,7 @@ use super::file_cache::{FileCache, FileKey, FileKind};
 use super::format::names::SegmentFile;
 use super::format::offset_index::{self, OffsetEntry};
 use super::format::time_index::{self, TimeEntry};
+use super::scan::{Depth, Scan};
 
 /// Verified stretches that are remembered for one segment; more would mean that readers hop
 /// about, and checking a stretch again costs little.
@@ -39,6 +41,10 @@ pub(super) struct Segment {
     pub(super) base: Offset,
     /// Its length in bytes, from the moment it is sealed.
     sealed_len: OnceLock<u64>,
+    /// The base of the segment after it, once there is one: no offset from there on is in it.
+    end: OnceLock<Offset>,
+    /// Stretches that recovery found damaged, and kept.
+    damage: OnceLock<Vec<Range<u64>>>,
     index: RwLock<Index>,
     verified: Verified,
 }
@@ -150,6 +156,8 @@ impl Segment {
             number,
             base,
             sealed_len: OnceLock::new(),
+            end: OnceLock::new(),
+            damage: OnceLock::new(),
             index: RwLock::new(Index::Memory(MemoryIndex::default())),
             verified: Verified::from(0),
         }
@@ -166,6 +174,8 @@ impl Segment {
             number,
             base,
             sealed_len: OnceLock::new(),
+            end: OnceLock::new(),
+            damage: OnceLock::new(),
             index: RwLock::new(Index::Memory(index)),
             verified: Verified::from(verified_from),
         }
@@ -183,6 +193,8 @@ impl Segment {
             number,
             base,
             sealed_len: OnceLock::from(len),
+            end: OnceLock::new(),
+            damage: OnceLock::new(),
             index: RwLock::new(Index::Files { offsets, times }),
             verified: Verified::from(len),
         }
@@ -191,6 +203,32 @@ impl Segment {
     /// The length of a sealed segment.
     pub(super) fn sealed_len(&self) -> Option<u64> {
         self.sealed_len.get().copied()
+    }
+
+    /// Notes where the segment after it begins.
+    pub(super) fn set_end(&self, end: Offset) {
+        let _ = self.end.set(end);
+    }
+
+    /// Notes what recovery found damaged, and kept.
+    pub(super) fn set_damage(&self, damage: Vec<Range<u64>>) {
+        let _ = self.damage.set(damage);
+    }
+
+    /// A walk over its batches, which knows what cannot be in it.
+    pub(super) fn scan<'a>(
+        &'a self,
+        file: &'a dyn File,
+        depth: Depth,
+        start: u64,
+        limit: u64,
+    ) -> Scan<'a> {
+        let damage = self.damage.get().map_or(&[][..], Vec::as_slice);
+        let scan = Scan::new(file, depth, self.base, start, limit).with_damage(damage);
+        match self.end.get() {
+            Some(end) => scan.below(*end),
+            None => scan,
+        }
     }
 
     /// Ends the segment at `len`. Its indexes stay in memory until they are written.

@@ -1,5 +1,6 @@
 //! The store as a whole, on every file system.
 
+mod any_bytes;
 mod contract;
 mod faults;
 mod idempotence;

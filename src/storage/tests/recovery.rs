@@ -386,3 +386,62 @@ fn what_the_recovery_point_promises_is_never_cut() {
     let read = partition.read(last_offset, 100, true, Isolation::LogEnd);
     assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
 }
+
+#[test]
+fn a_topic_that_is_made_again_does_not_find_the_offsets_of_the_old_one() {
+    on_every_io(|io, dir| {
+        let bed = Bed::new(io, dir);
+        let (store, _) = bed.open();
+        let old = bed.attach(&store, 1);
+        for _ in 0..9 {
+            old.append(batch(&["old"]), false).unwrap();
+        }
+        wait_committed(&old, Offset(9)).unwrap();
+        store.close().unwrap();
+        drop((old, store));
+        let (store, _) = bed.open();
+        let old = bed.attach(&store, 1);
+        assert_eq!(old.delete_records(Offset(4)).unwrap(), Offset(4));
+        store.delete(&old.id());
+        let id = TopicPartition {
+            topic: TopicId(uuid::Uuid::from_u128(2)),
+            ..old.id()
+        };
+        let again = store.attach(PartitionSpec { id, ..bed.spec(1) });
+        let done = again.append(batch(&["new"]), false).unwrap();
+        wait_committed(&again, done.next_offset).unwrap();
+        drop((old, again, store));
+        let (store, opened) = bed.open();
+        assert!(!opened.clean);
+        let again = store.attach(PartitionSpec { id, ..bed.spec(1) });
+        assert_eq!(
+            read_all(&again, 0, 1, Isolation::LogEnd),
+            [(0, "new".to_owned())]
+        );
+        assert_eq!(again.offsets().unwrap().log_end, Offset(1));
+    });
+}
+
+#[test]
+fn a_base_offset_that_rotted_after_a_clean_stop_is_noticed() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let all = crashed(&bed, 6);
+    let (store, _) = bed.open();
+    bed.attach(&store, 1).offsets().unwrap();
+    store.close().unwrap();
+    drop(store);
+    let log = segment_path(&bed, "00000000000000000000.log");
+    let mut content = bed.io.read(&log).unwrap();
+    let last_batch = content.len() - batch(&["5.0", "5.1", "5.2"]).bytes.len();
+    content[last_batch + 6] ^= 1;
+    overwrite(&*bed.io, &log, &content);
+    let (store, opened) = bed.open();
+    assert!(opened.clean);
+    let partition = bed.attach(&store, 1);
+    assert_eq!(
+        partition.offsets().unwrap().log_end,
+        Offset(all.len() as i64)
+    );
+    let read = partition.read(Offset(all.len() as i64 - 1), 100, true, Isolation::LogEnd);
+    assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
+}

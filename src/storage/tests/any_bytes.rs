@@ -1,0 +1,91 @@
+//! Recovery of images that no broker wrote.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::storage::recovery_check::{SegmentImage, check_recovery};
+
+/// A log of a few batches, with every offset in its place.
+fn sound_log(batches: u8) -> Vec<u8> {
+    let (mut log, mut next) = (Vec::new(), Offset(0));
+    for index in 0..batches {
+        let batch = match index % 3 {
+            0 => batch(&["a", "b"]),
+            1 => sequenced(7, 0, i32::from(index), 3),
+            _ => batch(&[&"long ".repeat(usize::from(index) * 9)]),
+        };
+        log.extend_from_slice(&batch.patched_prefix(next, LeaderEpoch(i32::from(index / 4))));
+        log.extend_from_slice(&batch.bytes[16..]);
+        next = next.plus(i64::from(batch.header.record_count));
+    }
+    log
+}
+
+#[derive(Clone, Debug)]
+enum Harm {
+    Flip(prop::sample::Index, u8),
+    Cut(prop::sample::Index),
+    Zero(prop::sample::Index, u8),
+    Repeat(prop::sample::Index, prop::sample::Index),
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    use prop::sample::Index;
+    prop_oneof![
+        (any::<Index>(), any::<u8>()).prop_map(|(at, bits)| Harm::Flip(at, bits)),
+        any::<Index>().prop_map(Harm::Cut),
+        (any::<Index>(), any::<u8>()).prop_map(|(at, len)| Harm::Zero(at, len)),
+        (any::<Index>(), any::<Index>()).prop_map(|(from, at)| Harm::Repeat(from, at)),
+    ]
+}
+
+fn apply(log: &mut Vec<u8>, harm: &Harm) {
+    if log.is_empty() {
+        return;
+    }
+    match harm {
+        Harm::Flip(at, bits) => {
+            let at = at.index(log.len());
+            log[at] ^= bits;
+        }
+        Harm::Cut(at) => log.truncate(at.index(log.len())),
+        Harm::Zero(at, len) => {
+            let at = at.index(log.len());
+            let end = (at + usize::from(*len)).min(log.len());
+            log[at..end].fill(0);
+        }
+        Harm::Repeat(from, at) => {
+            let stale = log[from.index(log.len())..].to_vec();
+            log.splice(at.index(log.len()).., stale);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_harm_to_a_log_leaves_what_recovery_promises(
+        batches in 0..14_u8,
+        harms in prop::collection::vec(harm(), 0..4),
+        offset_index in prop::collection::vec(any::<u8>(), 0..40),
+        time_index in prop::collection::vec(any::<u8>(), 0..40),
+        snapshot in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let mut log = sound_log(batches);
+        let sound = log.clone();
+        harms.iter().for_each(|harm| apply(&mut log, harm));
+        let image = SegmentImage {
+            log: &log,
+            offset_index: &offset_index,
+            time_index: &time_index,
+            snapshot: &snapshot,
+            leader_epochs: b"0\n1\n0 0\n",
+        };
+        let kept = check_recovery(image);
+        prop_assert!(kept.is_ok(), "{kept:?}");
+        if log == sound {
+            prop_assert_eq!(kept.unwrap(), sound);
+        }
+    }
+}
