@@ -8,7 +8,7 @@ export const partitions = 4
 export const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
 export function lines () {
-  return readFileSync(process.env.LINES, 'utf8').trimEnd().split('\n')
+  return readFileSync(process.env.LINES, 'utf8').replace(/\n$/, '').split('\n')
 }
 
 export async function main (phases) {

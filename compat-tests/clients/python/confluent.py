@@ -54,6 +54,8 @@ def read():
     for codec in CODECS:
         consumer = Consumer({
             "bootstrap.servers": BROKER, "group.id": "none", "enable.partition.eof": True,
+            # Else closing it waits for a coordinator to commit to.
+            "enable.auto.commit": False,
         })
         consumer.assign([
             TopicPartition(f"{TOPIC}-{codec}", partition, OFFSET_BEGINNING)

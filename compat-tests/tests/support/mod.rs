@@ -23,9 +23,10 @@ pub(crate) fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig
 }
 
 pub(crate) fn consumer(server: &Server) -> BaseConsumer {
-    client(server, &[("group.id", "none"), ("enable.partition.eof", "true")])
-        .create()
-        .expect("a consumer")
+    // With auto-commit, closing it waits for a coordinator to commit to.
+    let settings =
+        [("group.id", "none"), ("enable.partition.eof", "true"), ("enable.auto.commit", "false")];
+    client(server, &settings).create().expect("a consumer")
 }
 
 /// Reads a topic to its end and checks that the lines are those that were written.
