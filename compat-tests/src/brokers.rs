@@ -39,5 +39,8 @@ pub fn klamm_like_kafka() -> InProcess {
         builder = builder.set(key, value);
     }
     let broker = runtime.block_on(builder.start()).expect("Klamm starts");
-    InProcess { broker, _runtime: runtime }
+    InProcess {
+        broker,
+        _runtime: runtime,
+    }
 }

@@ -36,7 +36,13 @@ pub fn header(key: i16, version: i16, correlation: i32) -> Vec<u8> {
 pub fn encode(message: &Message, version: i16, body: &Value, out: &mut Vec<u8>) {
     let empty = json!({});
     let body = if body.is_null() { &empty } else { body };
-    encode_struct(&message.fields, version, message.flexible.contain(version), body, out);
+    encode_struct(
+        &message.fields,
+        version,
+        message.flexible.contain(version),
+        body,
+        out,
+    );
 }
 
 /// Where a body could not be read.
@@ -46,8 +52,15 @@ pub type Undecodable = String;
 ///
 /// # Errors
 /// If the bytes do not fit the layout.
-pub fn decode_response(message: &Message, version: i16, frame: &[u8]) -> Result<Value, Undecodable> {
-    let mut input = Input { bytes: frame, at: 0 };
+pub fn decode_response(
+    message: &Message,
+    version: i16,
+    frame: &[u8],
+) -> Result<Value, Undecodable> {
+    let mut input = Input {
+        bytes: frame,
+        at: 0,
+    };
     input.take(4)?;
     let flexible = message.flexible.contain(version);
     // ApiVersions always answers with the first header, so that any client can read it.
@@ -62,7 +75,10 @@ pub fn decode_response(message: &Message, version: i16, frame: &[u8]) -> Result<
 /// # Errors
 /// If the bytes do not fit the layout.
 pub fn decode_request(message: &Message, version: i16, frame: &[u8]) -> Result<Value, Undecodable> {
-    let mut input = Input { bytes: frame, at: 8 };
+    let mut input = Input {
+        bytes: frame,
+        at: 8,
+    };
     let length = i16::from_be_bytes(input.array()?);
     if let Ok(length) = usize::try_from(length) {
         input.take(length)?;
@@ -83,7 +99,10 @@ fn finish(message: &Message, version: i16, mut input: Input<'_>) -> Result<Value
 }
 
 fn tagged(field: &Field, version: i16) -> Option<u32> {
-    field.tag.filter(|(_, versions)| versions.contain(version)).map(|(tag, _)| tag)
+    field
+        .tag
+        .filter(|(_, versions)| versions.contain(version))
+        .map(|(tag, _)| tag)
 }
 
 fn default(field: &Field, version: i16) -> Value {
@@ -115,12 +134,20 @@ fn default(field: &Field, version: i16) -> Value {
 }
 
 fn encode_struct(fields: &[Field], version: i16, flexible: bool, value: &Value, out: &mut Vec<u8>) {
-    let value = value.as_object().unwrap_or_else(|| panic!("an object, not {value}"));
+    let value = value
+        .as_object()
+        .unwrap_or_else(|| panic!("an object, not {value}"));
     for name in value.keys() {
-        assert!(fields.iter().any(|field| field.name == *name), "no field {name}");
+        assert!(
+            fields.iter().any(|field| field.name == *name),
+            "no field {name}"
+        );
     }
     let mut tags = Vec::new();
-    for field in fields.iter().filter(|field| field.versions.contain(version)) {
+    for field in fields
+        .iter()
+        .filter(|field| field.versions.contain(version))
+    {
         let given = value.get(&field.name);
         if let Some(tag) = tagged(field, version) {
             if let Some(given) = given {
@@ -170,7 +197,11 @@ fn encode_field(field: &Field, version: i16, flexible: bool, value: &Value, out:
 }
 
 fn encode_one(field: &Field, version: i16, flexible: bool, value: &Value, out: &mut Vec<u8>) {
-    let number = || value.as_i64().unwrap_or_else(|| panic!("{}: {value}", field.name));
+    let number = || {
+        value
+            .as_i64()
+            .unwrap_or_else(|| panic!("{}: {value}", field.name))
+    };
     match field.kind {
         Kind::Bool => out.push(u8::from(value.as_bool().expect("a boolean"))),
         Kind::I8 => out.extend(i8::try_from(number()).expect("i8").to_be_bytes()),
@@ -224,7 +255,11 @@ impl<'a> Input<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], Undecodable> {
         let end = self.at.saturating_add(length);
         let taken = self.bytes.get(self.at..end).ok_or_else(|| {
-            format!("{length} bytes are asked for at {} of {}", self.at, self.bytes.len())
+            format!(
+                "{length} bytes are asked for at {} of {}",
+                self.at,
+                self.bytes.len()
+            )
         })?;
         self.at = end;
         Ok(taken)
@@ -257,7 +292,9 @@ impl<'a> Input<'a> {
         };
         match length {
             -1 => Ok(None),
-            length => usize::try_from(length).map(Some).map_err(|_| format!("length {length}")),
+            length => usize::try_from(length)
+                .map(Some)
+                .map_err(|_| format!("length {length}")),
         }
     }
 
@@ -279,7 +316,10 @@ fn decode_struct(
     input: &mut Input<'_>,
 ) -> Result<Value, Undecodable> {
     let mut object = Map::new();
-    for field in fields.iter().filter(|field| field.versions.contain(version)) {
+    for field in fields
+        .iter()
+        .filter(|field| field.versions.contain(version))
+    {
         let value = if tagged(field, version).is_some() {
             default(field, version)
         } else {
@@ -292,7 +332,10 @@ fn decode_struct(
         for _ in 0..input.unsigned()? {
             let tag = input.unsigned()?;
             let length = input.unsigned()?;
-            let mut inner = Input { bytes: input.take(length)?, at: 0 };
+            let mut inner = Input {
+                bytes: input.take(length)?,
+                at: 0,
+            };
             let field = fields
                 .iter()
                 .find(|field| tagged(field, version) == u32::try_from(tag).ok())
@@ -314,16 +357,28 @@ fn decode_field(
     input: &mut Input<'_>,
 ) -> Result<Value, Undecodable> {
     let nullable = field.nullable.contain(version);
-    let null = || if nullable { Ok(Value::Null) } else { Err("null is not allowed".to_owned()) };
+    let null = || {
+        if nullable {
+            Ok(Value::Null)
+        } else {
+            Err("null is not allowed".to_owned())
+        }
+    };
     if field.array {
         let Some(count) = input.length(flexible, 4)? else {
             return null();
         };
-        return (0..count).map(|_| decode_one(field, version, flexible, input)).collect();
+        return (0..count)
+            .map(|_| decode_one(field, version, flexible, input))
+            .collect();
     }
     if field.kind == Kind::Struct && nullable {
         let [present] = input.array()?;
-        return if present == 0xff { null() } else { decode_one(field, version, flexible, input) };
+        return if present == 0xff {
+            null()
+        } else {
+            decode_one(field, version, flexible, input)
+        };
     }
     match decode_one(field, version, flexible, input)? {
         Value::Null => null(),

@@ -29,7 +29,15 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, case, api, version, path, kafka, other } = self;
+        let Self {
+            scenario,
+            case,
+            api,
+            version,
+            path,
+            kafka,
+            other,
+        } = self;
         let short = |value: &Value| {
             let text = value.to_string();
             text.chars().take(300).collect::<String>()
@@ -56,7 +64,12 @@ pub fn compare(
         if !same || kafka.request(expected) != other.request(actual) {
             return Err(format!(
                 "{scenario}: at {:?} {} v{} another request was recorded ({:?} {} v{}); record it again",
-                actual.case, actual.api, actual.version, expected.case, expected.api, expected.version
+                actual.case,
+                actual.api,
+                actual.version,
+                expected.case,
+                expected.api,
+                expected.version
             ));
         }
         let (left, right) = (kafka.answer(expected), other.answer(actual));
@@ -75,7 +88,11 @@ pub fn compare(
     if recorded.len() == played.len() {
         Ok(found)
     } else {
-        Err(format!("{scenario}: {} exchanges, {} recorded", played.len(), recorded.len()))
+        Err(format!(
+            "{scenario}: {} exchanges, {} recorded",
+            played.len(),
+            recorded.len()
+        ))
     }
 }
 
@@ -126,8 +143,17 @@ impl Meant {
 
 impl fmt::Display for Meant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, case, api, path, .. } = self;
-        write!(f, "scenario {scenario:?} case {case:?} api {api:?} path {path:?}")
+        let Self {
+            scenario,
+            case,
+            api,
+            path,
+            ..
+        } = self;
+        write!(
+            f,
+            "scenario {scenario:?} case {case:?} api {api:?} path {path:?}"
+        )
     }
 }
 
@@ -146,7 +172,9 @@ pub fn meant(file: &Path) -> Vec<Meant> {
         .map(|entry| {
             let text = |name: &str, default: Option<&str>| {
                 let value = entry.get(name).and_then(toml::Value::as_str).or(default);
-                value.unwrap_or_else(|| panic!("{name} is missing in {entry:?}")).to_owned()
+                value
+                    .unwrap_or_else(|| panic!("{name} is missing in {entry:?}"))
+                    .to_owned()
             };
             Meant {
                 scenario: text("scenario", Some("*")),

@@ -12,7 +12,9 @@ use std::path::Path;
 pub fn line(number: usize) -> String {
     let mut state = number as u64 ^ 0x9e37_79b9_7f4a_7c15;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let mut line = format!("{number:07} ");
@@ -53,7 +55,11 @@ impl Tally {
     /// For `count` lines over so many partitions.
     #[must_use]
     pub fn new(count: usize, partitions: usize) -> Self {
-        Self { seen: vec![false; count], last: vec![None; partitions], wrong: Vec::new() }
+        Self {
+            seen: vec![false; count],
+            last: vec![None; partitions],
+            wrong: Vec::new(),
+        }
     }
 
     /// Notes a line as it comes from a partition.
@@ -66,14 +72,18 @@ impl Tally {
             Some(number) if number < self.seen.len() && line(number).as_bytes() == text => number,
             _ => {
                 let text = String::from_utf8_lossy(text).into_owned();
-                return self.wrong.push(format!("not a line that was sent: {text:?}"));
+                return self
+                    .wrong
+                    .push(format!("not a line that was sent: {text:?}"));
             }
         };
         if std::mem::replace(&mut self.seen[number], true) {
             self.wrong.push(format!("line {number} came twice"));
         }
         if self.last[partition].is_some_and(|last| last >= number) {
-            self.wrong.push(format!("line {number} is out of order in partition {partition}"));
+            self.wrong.push(format!(
+                "line {number} is out of order in partition {partition}"
+            ));
         }
         self.last[partition] = Some(number);
     }

@@ -33,7 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn chosen<'a>(names: &'a [&str]) -> impl Iterator<Item = &'static scenarios::Scenario> + 'a {
-    scenarios::ALL.iter().filter(|(name, _)| names.is_empty() || names.contains(name))
+    scenarios::ALL
+        .iter()
+        .filter(|(name, _)| names.is_empty() || names.contains(name))
 }
 
 fn record(address: &str, names: &[&str]) -> ExitCode {
@@ -43,7 +45,8 @@ fn record(address: &str, names: &[&str]) -> ExitCode {
         play(&mut session);
         let exchanges = session.finish();
         println!("{name}: {} exchanges", exchanges.len());
-        recording::write(&recording::directory(), name, &exchanges).expect("oracle/ can be written");
+        recording::write(&recording::directory(), name, &exchanges)
+            .expect("oracle/ can be written");
     }
     ExitCode::SUCCESS
 }

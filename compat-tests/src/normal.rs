@@ -75,7 +75,9 @@ impl Normal {
             Answer::Stray => return json!("an answer to another request"),
             Answer::Reply(frame) => frame,
         };
-        let Some(message) = schema::all().iter().find(|m| !m.request && m.name == exchange.api)
+        let Some(message) = schema::all()
+            .iter()
+            .find(|m| !m.request && m.name == exchange.api)
         else {
             return json!({"undescribed": hex::encode(frame)});
         };
@@ -96,7 +98,9 @@ impl Normal {
 
     /// The comparable form of a request; null for bytes that are none.
     pub fn request(&mut self, exchange: &Exchange) -> Value {
-        let Some(message) = schema::all().iter().find(|m| m.request && m.name == exchange.api)
+        let Some(message) = schema::all()
+            .iter()
+            .find(|m| m.request && m.name == exchange.api)
         else {
             return Value::Null;
         };
@@ -120,7 +124,8 @@ impl Normal {
                 {
                     let seen = self.ids_of_topic.entry(name.to_owned()).or_default();
                     *seen += 1;
-                    self.topics.insert(id.to_owned(), format!("<id {seen} of {name}>"));
+                    self.topics
+                        .insert(id.to_owned(), format!("<id {seen} of {name}>"));
                 }
                 object.values().for_each(|value| self.learn(value));
             }
@@ -189,11 +194,17 @@ impl Normal {
             "port" => word("<port>"),
             "sessionId" if number != 0 => {
                 let next = self.sessions.len();
-                Some(json!(format!("<session {}>", self.sessions.entry(number).or_insert(next))))
+                Some(json!(format!(
+                    "<session {}>",
+                    self.sessions.entry(number).or_insert(next)
+                )))
             }
             "producerId" if number >= 0 => {
                 let next = self.producers.len();
-                Some(json!(format!("<producer {}>", self.producers.entry(number).or_insert(next))))
+                Some(json!(format!(
+                    "<producer {}>",
+                    self.producers.entry(number).or_insert(next)
+                )))
             }
             "finalizedFeaturesEpoch" if number >= 0 => word("<epoch>"),
             "totalBytes" | "usableBytes" if number >= 0 => word("<bytes>"),
@@ -227,7 +238,10 @@ fn by_key(array: &[Value]) -> Option<Value> {
             .iter()
             .filter(|key| !(named && **key == "topicId"))
             .filter_map(|key| fields.get(*key))
-            .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
+            .map(|part| {
+                part.as_str()
+                    .map_or_else(|| part.to_string(), str::to_owned)
+            })
             .collect();
         if parts.is_empty() {
             return None;

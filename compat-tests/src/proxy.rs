@@ -20,7 +20,10 @@ use crate::session::{framed, read_frame};
 /// If it cannot listen or cannot write the file.
 pub fn run(listen: &str, upstream: &str, file: &Path) -> io::Result<()> {
     let out = OpenOptions::new().create(true).append(true).open(file)?;
-    let book = Arc::new(Mutex::new(Book { seen: HashSet::new(), out }));
+    let book = Arc::new(Mutex::new(Book {
+        seen: HashSet::new(),
+        out,
+    }));
     for client in TcpListener::bind(listen)?.incoming() {
         let (client, broker) = (client?, TcpStream::connect(upstream)?);
         let waiting = Arc::new(Mutex::new(HashMap::new()));
@@ -29,7 +32,9 @@ pub fn run(listen: &str, upstream: &str, file: &Path) -> io::Result<()> {
         std::thread::spawn(move || {
             pass(from_client, to_broker, |frame| {
                 let correlation = frame.get(4..8).map(<[u8]>::to_vec).unwrap_or_default();
-                sent.lock().expect("no panic").insert(correlation, frame.to_vec());
+                sent.lock()
+                    .expect("no panic")
+                    .insert(correlation, frame.to_vec());
             })
         });
         let book = Arc::clone(&book);
@@ -76,7 +81,8 @@ impl Book {
             return;
         }
         let key = i16::from_be_bytes([k1, k2]);
-        let api = schema::by_key(key).map_or_else(|| key.to_string(), |message| message.name.clone());
+        let api =
+            schema::by_key(key).map_or_else(|| key.to_string(), |message| message.name.clone());
         let line = json!({
             "api": api, "version": i16::from_be_bytes([v1, v2]),
             "request": hex::encode(request), "answer": hex::encode(answer),

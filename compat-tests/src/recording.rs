@@ -42,7 +42,9 @@ pub struct Exchange {
 /// Where the answers of Apache Kafka lie.
 #[must_use]
 pub fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle").join(KAFKA)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("oracle")
+        .join(KAFKA)
 }
 
 /// Writes a scenario's exchanges.
@@ -86,7 +88,10 @@ fn exchange(line: &str) -> Exchange {
     Exchange {
         case: text("case"),
         api: text("api"),
-        version: line["version"].as_i64().and_then(|v| v.try_into().ok()).expect("a version"),
+        version: line["version"]
+            .as_i64()
+            .and_then(|v| v.try_into().ok())
+            .expect("a version"),
         request: hex::decode(&text("request")),
         answer: match text("answer").as_str() {
             "closed" => Answer::Closed,

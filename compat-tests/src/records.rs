@@ -135,13 +135,22 @@ impl Batch {
         }
         payload.extend(&self.trailing);
         let payload = compress(self.codec, &payload);
-        let last = self.records.iter().map(|record| record.timestamp_delta).max().unwrap_or(0);
+        let last = self
+            .records
+            .iter()
+            .map(|record| record.timestamp_delta)
+            .max()
+            .unwrap_or(0);
 
         let mut body = Vec::new();
         body.extend((self.attributes | self.codec).to_be_bytes());
         body.extend(self.last_offset_delta.unwrap_or(count - 1).to_be_bytes());
         body.extend(self.base_timestamp.to_be_bytes());
-        body.extend(self.max_timestamp.unwrap_or(self.base_timestamp + last).to_be_bytes());
+        body.extend(
+            self.max_timestamp
+                .unwrap_or(self.base_timestamp + last)
+                .to_be_bytes(),
+        );
         body.extend(self.producer_id.to_be_bytes());
         body.extend(self.producer_epoch.to_be_bytes());
         body.extend(self.base_sequence.to_be_bytes());
@@ -150,7 +159,11 @@ impl Batch {
 
         let mut batch = Vec::new();
         batch.extend(self.base_offset.to_be_bytes());
-        batch.extend(i32::try_from(body.len() + 9).expect("a small batch").to_be_bytes());
+        batch.extend(
+            i32::try_from(body.len() + 9)
+                .expect("a small batch")
+                .to_be_bytes(),
+        );
         batch.extend(self.leader_epoch.to_be_bytes());
         batch.extend(self.magic.to_be_bytes());
         batch.extend((crc32c::crc32c(&body) ^ self.crc_flip).to_be_bytes());
@@ -172,7 +185,10 @@ impl Record {
         varint(offset_delta, &mut body);
         bytes(self.key.as_deref(), &mut body);
         bytes(self.value.as_deref(), &mut body);
-        varint(i64::try_from(self.headers.len()).expect("few headers"), &mut body);
+        varint(
+            i64::try_from(self.headers.len()).expect("few headers"),
+            &mut body,
+        );
         for (name, value) in &self.headers {
             bytes(Some(name.as_bytes()), &mut body);
             bytes(value.as_deref(), &mut body);
@@ -183,7 +199,9 @@ impl Record {
 }
 
 fn bytes(value: Option<&[u8]>, out: &mut Vec<u8>) {
-    let length = value.map_or(-1, |value| i64::try_from(value.len()).expect("a small field"));
+    let length = value.map_or(-1, |value| {
+        i64::try_from(value.len()).expect("a small field")
+    });
     varint(length, out);
     out.extend(value.unwrap_or_default());
 }
@@ -226,7 +244,9 @@ fn compress(codec: i16, payload: &[u8]) -> Vec<u8> {
         }
         2 => {
             // The framing of snappy-java: magic, version, lowest version, then sized blocks.
-            let block = snap::raw::Encoder::new().compress_vec(payload).expect("memory");
+            let block = snap::raw::Encoder::new()
+                .compress_vec(payload)
+                .expect("memory");
             let mut out = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
             out.extend(u32::try_from(block.len()).expect("small").to_be_bytes());
             out.extend(block);
@@ -248,7 +268,9 @@ fn decompress(codec: i16, payload: &[u8]) -> Result<Vec<u8>, String> {
     match codec {
         0 => out.extend(payload),
         1 => {
-            flate2::read::MultiGzDecoder::new(payload).read_to_end(&mut out).map_err(wrong)?;
+            flate2::read::MultiGzDecoder::new(payload)
+                .read_to_end(&mut out)
+                .map_err(wrong)?;
         }
         2 => {
             let mut blocks = payload.get(16..).ok_or("short snappy header")?;
@@ -256,12 +278,18 @@ fn decompress(codec: i16, payload: &[u8]) -> Result<Vec<u8>, String> {
                 let length = u32::from_be_bytes(*length) as usize;
                 let block = rest.get(..length).ok_or("short snappy block")?;
                 let mut decoder = snap::raw::Decoder::new();
-                out.extend(decoder.decompress_vec(block).map_err(|error| error.to_string())?);
+                out.extend(
+                    decoder
+                        .decompress_vec(block)
+                        .map_err(|error| error.to_string())?,
+                );
                 blocks = &rest[length..];
             }
         }
         3 => {
-            lz4_flex::frame::FrameDecoder::new(payload).read_to_end(&mut out).map_err(wrong)?;
+            lz4_flex::frame::FrameDecoder::new(payload)
+                .read_to_end(&mut out)
+                .map_err(wrong)?;
         }
         4 => out = zstd::decode_all(payload).map_err(wrong)?,
         other => return Err(format!("codec {other}")),

@@ -27,11 +27,20 @@ impl Versions {
     fn parse(text: &str) -> Self {
         let number = |text: &str| text.parse().expect("a version number");
         if let Some(min) = text.strip_suffix('+') {
-            Self { min: number(min), max: i16::MAX }
+            Self {
+                min: number(min),
+                max: i16::MAX,
+            }
         } else if let Some((min, max)) = text.split_once('-') {
-            Self { min: number(min), max: number(max) }
+            Self {
+                min: number(min),
+                max: number(max),
+            }
         } else {
-            Self { min: number(text), max: number(text) }
+            Self {
+                min: number(text),
+                max: number(text),
+            }
         }
     }
 }
@@ -112,7 +121,10 @@ pub fn all() -> &'static [Message] {
 /// If the API is not described.
 #[must_use]
 pub fn request(api: &str) -> &'static Message {
-    all().iter().find(|m| m.request && m.name == api).unwrap_or_else(|| panic!("no API {api}"))
+    all()
+        .iter()
+        .find(|m| m.request && m.name == api)
+        .unwrap_or_else(|| panic!("no API {api}"))
 }
 
 /// The response of an API.
@@ -121,7 +133,10 @@ pub fn request(api: &str) -> &'static Message {
 /// If the API is not described.
 #[must_use]
 pub fn response(api: &str) -> &'static Message {
-    all().iter().find(|m| !m.request && m.name == api).unwrap_or_else(|| panic!("no API {api}"))
+    all()
+        .iter()
+        .find(|m| !m.request && m.name == api)
+        .unwrap_or_else(|| panic!("no API {api}"))
 }
 
 /// The request with that key.
@@ -175,7 +190,9 @@ fn field(line: &str, fields: Vec<Field>) -> Field {
     let mut words = line.split(' ');
     let mut next = || words.next().expect("name, type and versions");
     let (name, kind, versions) = (next().to_owned(), next(), Versions::parse(next()));
-    let (array, kind) = kind.strip_prefix("[]").map_or((false, kind), |kind| (true, kind));
+    let (array, kind) = kind
+        .strip_prefix("[]")
+        .map_or((false, kind), |kind| (true, kind));
     let kind = match kind {
         "bool" => Kind::Bool,
         "i8" => Kind::I8,
@@ -200,5 +217,14 @@ fn field(line: &str, fields: Vec<Field>) -> Field {
             other => panic!("unknown attribute {other:?} in {line}"),
         }
     }
-    Field { name, kind, array, versions, nullable, tag, default, fields }
+    Field {
+        name,
+        kind,
+        array,
+        versions,
+        nullable,
+        tag,
+        default,
+        fields,
+    }
 }

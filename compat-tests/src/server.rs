@@ -36,13 +36,26 @@ impl Server {
         }
         let binary = binary();
         if !binary.exists() {
-            skip(name, &format!("{} is not there: build klamm or set KLAMM_BIN", binary.display()));
+            skip(
+                name,
+                &format!(
+                    "{} is not there: build klamm or set KLAMM_BIN",
+                    binary.display()
+                ),
+            );
             return None;
         }
         let data = scratch().join(format!("{name}-data"));
         let _ = std::fs::remove_dir_all(&data);
         let (process, address) = serve(&binary, &data);
-        Some(Self { address, own: Some(Own { binary, data, process }) })
+        Some(Self {
+            address,
+            own: Some(Own {
+                binary,
+                data,
+                process,
+            }),
+        })
     }
 
     /// `HOST:PORT`.
@@ -78,7 +91,11 @@ impl Server {
     pub fn topic(&self, name: &str, partitions: i32) {
         let mut session = Session::new(&self.address, std::time::Duration::ZERO);
         let mut ask = |api: &str, version, body: Value| session.aside(api, version, body);
-        ask("DeleteTopics", 6, json!({"topics": [{"name": name}], "timeoutMs": 10_000}));
+        ask(
+            "DeleteTopics",
+            6,
+            json!({"topics": [{"name": name}], "timeoutMs": 10_000}),
+        );
         let topic = json!({"name": name, "numPartitions": partitions, "replicationFactor": 1});
         let body = json!({"topics": [topic], "timeoutMs": 10_000});
         for _ in 0..50 {
@@ -114,7 +131,9 @@ fn serve(binary: &Path, data: &Path) -> (Child, String) {
         .expect("klamm starts");
     let mut ready = String::new();
     let out = process.stdout.take().expect("a pipe");
-    BufReader::new(out).read_line(&mut ready).expect("a ready line");
+    BufReader::new(out)
+        .read_line(&mut ready)
+        .expect("a ready line");
     let address = ready
         .split_whitespace()
         .find_map(|word| word.strip_prefix("kafka="))

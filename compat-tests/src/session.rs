@@ -82,8 +82,10 @@ impl Session {
 
     /// Sends requests all at once, then reads the answers, which have to come in the same order.
     pub fn ask_together(&mut self, requests: &[(&str, i16, Value)]) {
-        let frames: Vec<_> =
-            requests.iter().map(|(api, version, body)| self.frame(api, *version, body)).collect();
+        let frames: Vec<_> = requests
+            .iter()
+            .map(|(api, version, body)| self.frame(api, *version, body))
+            .collect();
         let all: Vec<u8> = frames.iter().flat_map(|frame| framed(frame)).collect();
         self.write(Self::DEFAULT, &all);
         for ((api, version, _), frame) in requests.iter().zip(frames) {
@@ -134,18 +136,30 @@ impl Session {
     /// deleted when the scenario is over.
     pub fn topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
         self.topics.push(name.to_owned());
-        let mut configs: Vec<Value> =
-            configs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let mut configs: Vec<Value> = configs
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect();
         configs.push(json!({"name": "retention.ms", "value": "-1"}));
         let topic = json!({
             "name": name, "numPartitions": partitions, "replicationFactor": 1, "configs": configs
         });
         let case = std::mem::replace(&mut self.case, format!("set up {name}"));
-        let made = self.ask("CreateTopics", 7, json!({"topics": [topic], "timeoutMs": 10_000}));
+        let made = self.ask(
+            "CreateTopics",
+            7,
+            json!({"topics": [topic], "timeoutMs": 10_000}),
+        );
         self.case = case;
-        let id = made["topics"][0]["topicId"].as_str().unwrap_or_default().to_owned();
+        let id = made["topics"][0]["topicId"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         self.wait_for(name, |topic| {
-            let partitions = topic["partitions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let partitions = topic["partitions"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             !partitions.is_empty() && partitions.iter().all(|one| one["leaderId"] != -1)
         });
         // Kafka tells of a leader before the leader knows of its log.
@@ -163,7 +177,9 @@ impl Session {
     /// Waits until the broker gives out producer ids.
     pub fn warm_up(&mut self) {
         let body = json!({"transactionalId": null, "transactionTimeoutMs": 60_000});
-        self.poll("InitProducerId", 4, &body, |answer| answer["errorCode"] == 0);
+        self.poll("InitProducerId", 4, &body, |answer| {
+            answer["errorCode"] == 0
+        });
     }
 
     /// Has this topic deleted when the scenario is over.
@@ -225,7 +241,13 @@ impl Session {
 
     fn keep(&mut self, api: &str, version: i16, request: Vec<u8>, answer: Answer) {
         let case = self.case.clone();
-        self.exchanges.push(Exchange { case, api: api.to_owned(), version, request, answer });
+        self.exchanges.push(Exchange {
+            case,
+            api: api.to_owned(),
+            version,
+            request,
+            answer,
+        });
     }
 
     fn exchange(&mut self, on: Connection, frame: &[u8]) -> Answer {
@@ -243,7 +265,9 @@ impl Session {
             stream.set_nodelay(true).expect("no delay");
             *slot = Some(stream);
         }
-        let sent = slot.as_mut().is_some_and(|stream| stream.write_all(bytes).is_ok());
+        let sent = slot
+            .as_mut()
+            .is_some_and(|stream| stream.write_all(bytes).is_ok());
         if !sent {
             *slot = None;
         }
@@ -276,7 +300,10 @@ impl Session {
 /// A frame behind its length.
 #[must_use]
 pub fn framed(frame: &[u8]) -> Vec<u8> {
-    let mut bytes = u32::try_from(frame.len()).expect("a small frame").to_be_bytes().to_vec();
+    let mut bytes = u32::try_from(frame.len())
+        .expect("a small frame")
+        .to_be_bytes()
+        .to_vec();
     bytes.extend(frame);
     bytes
 }

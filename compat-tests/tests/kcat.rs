@@ -32,7 +32,12 @@ fn lines_come_out_as_they_went_in() {
             .status()
             .expect("kcat runs");
         assert!(status.success(), "kcat -P -z {codec}");
-        consume(&server, &topic, count, &format!("{codec}, before the crash"));
+        consume(
+            &server,
+            &topic,
+            count,
+            &format!("{codec}, before the crash"),
+        );
     }
     if server.crash() {
         for codec in CODECS {
@@ -45,7 +50,17 @@ fn lines_come_out_as_they_went_in() {
 
 fn consume(server: &Server, topic: &str, count: usize, what: &str) {
     let mut kcat = Command::new("kcat")
-        .args(["-C", "-b", server.address(), "-t", topic, "-o", "beginning", "-e", "-q"])
+        .args([
+            "-C",
+            "-b",
+            server.address(),
+            "-t",
+            topic,
+            "-o",
+            "beginning",
+            "-e",
+            "-q",
+        ])
         .args(["-f", "%p %s\\n"])
         .stdout(Stdio::piped())
         .spawn()
@@ -57,6 +72,9 @@ fn consume(server: &Server, topic: &str, count: usize, what: &str) {
         let partition = usize::from(line[0] - b'0');
         tally.note(partition, &line[2..]);
     }
-    assert!(kcat.wait().expect("kcat ends").success(), "kcat -C of {what}");
+    assert!(
+        kcat.wait().expect("kcat ends").success(),
+        "kcat -C of {what}"
+    );
     tally.check(what);
 }

@@ -27,19 +27,39 @@ fn answers_are_those_of_apache_kafka() {
     }
     let meant =
         compare::meant(&Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/differences.toml"));
-    let (listed, new): (Vec<_>, Vec<_>) =
-        found.iter().partition(|difference| meant.iter().any(|entry| entry.covers(difference)));
+    let (listed, new): (Vec<_>, Vec<_>) = found
+        .iter()
+        .partition(|difference| meant.iter().any(|entry| entry.covers(difference)));
     let unused: Vec<_> = meant
         .iter()
         .filter(|entry| !listed.iter().any(|difference| entry.covers(difference)))
         .collect();
-    println!("{} differences are meant, by {} entries", listed.len(), meant.len());
+    println!(
+        "{} differences are meant, by {} entries",
+        listed.len(),
+        meant.len()
+    );
     broken.iter().for_each(|reason| println!("{reason}"));
-    new.iter().for_each(|difference| println!("not meant: {difference}"));
-    unused.iter().for_each(|entry| println!("no difference any more: {entry}"));
-    assert!(broken.is_empty(), "{} scenarios went another way than recorded", broken.len());
-    assert!(new.is_empty(), "{} differences are not in the list", new.len());
-    assert!(unused.is_empty(), "{} entries of the list are of no use", unused.len());
+    new.iter()
+        .for_each(|difference| println!("not meant: {difference}"));
+    unused
+        .iter()
+        .for_each(|entry| println!("no difference any more: {entry}"));
+    assert!(
+        broken.is_empty(),
+        "{} scenarios went another way than recorded",
+        broken.len()
+    );
+    assert!(
+        new.is_empty(),
+        "{} differences are not in the list",
+        new.len()
+    );
+    assert!(
+        unused.is_empty(),
+        "{} entries of the list are of no use",
+        unused.len()
+    );
 }
 
 #[test]
@@ -58,17 +78,26 @@ fn every_served_version_has_an_exchange_captured_from_apache_kafka() {
     let mut session = Session::new(&broker.address(), Duration::ZERO);
     let client = json!({"clientSoftwareName": "golden", "clientSoftwareVersion": "1"});
     let answer = session.ask("ApiVersions", 4, client);
-    let rows = answer["apiKeys"].as_array().expect("a table of APIs").clone();
+    let rows = answer["apiKeys"]
+        .as_array()
+        .expect("a table of APIs")
+        .clone();
     assert!(rows.len() >= 18);
     for row in rows {
         let number = |name: &str| -> i16 {
-            row[name].as_i64().and_then(|number| number.try_into().ok()).expect("a number")
+            row[name]
+                .as_i64()
+                .and_then(|number| number.try_into().ok())
+                .expect("a number")
         };
         let message = schema::by_key(number("apiKey"));
         let message = message.unwrap_or_else(|| panic!("{row} is not in schemas/messages.txt"));
         for version in number("minVersion")..=number("maxVersion") {
             let pair = (message.name.clone(), version);
-            assert!(captured.contains(&pair), "nothing was captured for {pair:?}");
+            assert!(
+                captured.contains(&pair),
+                "nothing was captured for {pair:?}"
+            );
         }
     }
 }

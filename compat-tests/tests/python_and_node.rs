@@ -34,7 +34,14 @@ impl Client {
             return None;
         };
         let script = clients().join("python").join(format!("{name}.py"));
-        Some(Self { name, program: program.into(), script, codecs: &CODECS, count, reads: true })
+        Some(Self {
+            name,
+            program: program.into(),
+            script,
+            codecs: &CODECS,
+            count,
+            reads: true,
+        })
     }
 
     fn node(name: &'static str, codecs: &'static [&'static str]) -> Option<Self> {
@@ -43,7 +50,14 @@ impl Client {
             return None;
         };
         let script = Path::new(&directory).join(format!("{name}.js"));
-        Some(Self { name, program: "node".into(), script, codecs, count: few(), reads: false })
+        Some(Self {
+            name,
+            program: "node".into(),
+            script,
+            codecs,
+            count: few(),
+            reads: false,
+        })
     }
 
     fn call(&self, server: &Server, file: &Path, phase: &str) {

@@ -17,7 +17,11 @@ pub(super) fn describe_versions(s: &mut Session) {
             s.ask("DescribeCluster", version, json!({"endpointType": kind}));
         }
         s.case("fenced brokers too");
-        s.ask("DescribeCluster", version, json!({"includeFencedBrokers": true}));
+        s.ask(
+            "DescribeCluster",
+            version,
+            json!({"includeFencedBrokers": true}),
+        );
     }
 }
 
@@ -54,7 +58,11 @@ pub(super) fn topic_partitions(s: &mut Session) {
     }
     for name in ["describe-topic-partitions-nothing", "", "a b"] {
         s.case(format!("topic {name:?}"));
-        s.ask("DescribeTopicPartitions", 0, json!({"topics": [{"name": name}]}));
+        s.ask(
+            "DescribeTopicPartitions",
+            0,
+            json!({"topics": [{"name": name}]}),
+        );
     }
     s.case("the same topic twice");
     let one = json!({"name": "describe-topic-partitions-b"});
@@ -66,13 +74,29 @@ pub(super) fn reassignments(s: &mut Session) {
     for (case, topics) in [
         ("all", Value::Null),
         ("none", json!([])),
-        ("of a topic", json!([{"name": "list-reassignments", "partitionIndexes": [0, 1]}])),
-        ("of an unknown partition", json!([{"name": "list-reassignments", "partitionIndexes": [9]}])),
-        ("of an unknown topic", json!([{"name": "nothing", "partitionIndexes": [0]}])),
-        ("of no partitions", json!([{"name": "list-reassignments", "partitionIndexes": []}])),
+        (
+            "of a topic",
+            json!([{"name": "list-reassignments", "partitionIndexes": [0, 1]}]),
+        ),
+        (
+            "of an unknown partition",
+            json!([{"name": "list-reassignments", "partitionIndexes": [9]}]),
+        ),
+        (
+            "of an unknown topic",
+            json!([{"name": "nothing", "partitionIndexes": [0]}]),
+        ),
+        (
+            "of no partitions",
+            json!([{"name": "list-reassignments", "partitionIndexes": []}]),
+        ),
     ] {
         s.case(case);
-        s.ask("ListPartitionReassignments", 0, json!({"topics": topics, "timeoutMs": 10_000}));
+        s.ask(
+            "ListPartitionReassignments",
+            0,
+            json!({"topics": topics, "timeoutMs": 10_000}),
+        );
     }
 }
 
@@ -82,15 +106,34 @@ pub(super) fn log_dirs(s: &mut Session) {
     // A partition that nothing was asked of might not have its directory yet.
     for partition in 0..3 {
         s.case("touch the partition");
-        s.ask("Fetch", 12, super::bodies::fetch("describe-log-dirs", &id, partition, 0));
+        s.ask(
+            "Fetch",
+            12,
+            super::bodies::fetch("describe-log-dirs", &id, partition, 0),
+        );
     }
     for version in 1..=4 {
         for (case, topics) in [
-            ("one topic", json!([{"topic": "describe-log-dirs", "partitions": [0, 1, 2]}])),
-            ("one partition", json!([{"topic": "describe-log-dirs", "partitions": [0]}])),
-            ("an unknown partition", json!([{"topic": "describe-log-dirs", "partitions": [9]}])),
-            ("an unknown topic", json!([{"topic": "nothing", "partitions": [0]}])),
-            ("no partitions", json!([{"topic": "describe-log-dirs", "partitions": []}])),
+            (
+                "one topic",
+                json!([{"topic": "describe-log-dirs", "partitions": [0, 1, 2]}]),
+            ),
+            (
+                "one partition",
+                json!([{"topic": "describe-log-dirs", "partitions": [0]}]),
+            ),
+            (
+                "an unknown partition",
+                json!([{"topic": "describe-log-dirs", "partitions": [9]}]),
+            ),
+            (
+                "an unknown topic",
+                json!([{"topic": "nothing", "partitions": [0]}]),
+            ),
+            (
+                "no partitions",
+                json!([{"topic": "describe-log-dirs", "partitions": []}]),
+            ),
             ("no topics", json!([])),
             ("everything", Value::Null),
         ] {

@@ -20,17 +20,29 @@ fn describe(kind: i8, name: &str, keys: &Value) -> Value {
 }
 
 pub(super) fn describe_versions(s: &mut Session) {
-    s.topic("describe-configs", 1, &[("segment.bytes", "2000000"), ("cleanup.policy", "compact")]);
+    s.topic(
+        "describe-configs",
+        1,
+        &[("segment.bytes", "2000000"), ("cleanup.policy", "compact")],
+    );
     for version in 1..=4 {
         for (kind, name) in [(TOPIC, "describe-configs"), (BROKER, "1"), (BROKER, "")] {
             s.case(format!("everything of {name:?}"));
-            s.ask("DescribeConfigs", version, describe(kind, name, &Value::Null));
+            s.ask(
+                "DescribeConfigs",
+                version,
+                describe(kind, name, &Value::Null),
+            );
             s.case(format!("nothing of {name:?}"));
             s.ask("DescribeConfigs", version, describe(kind, name, &json!([])));
             s.case(format!("some of {name:?}, without synonyms"));
             let keys = json!([
-                "cleanup.policy", "segment.bytes", "log.segment.bytes", "num.partitions",
-                "no.such.key", "retention.ms"
+                "cleanup.policy",
+                "segment.bytes",
+                "log.segment.bytes",
+                "num.partitions",
+                "no.such.key",
+                "retention.ms"
             ]);
             let mut body = describe(kind, name, &keys);
             body["includeSynonyms"] = json!(false);
@@ -67,7 +79,11 @@ pub(super) fn describe_refused(s: &mut Session) {
             (-1, "x"),
         ] {
             s.case(format!("type {kind}, name {name:?}"));
-            s.ask("DescribeConfigs", version, describe(kind, name, &Value::Null));
+            s.ask(
+                "DescribeConfigs",
+                version,
+                describe(kind, name, &Value::Null),
+            );
         }
         s.case("the same resource twice");
         let one = json!({"resourceType": TOPIC, "resourceName": "describe-configs-refused",
@@ -77,15 +93,36 @@ pub(super) fn describe_refused(s: &mut Session) {
 }
 
 pub(super) fn synonyms(s: &mut Session) {
-    s.topic("describe-configs-synonyms", 1, &[("max.message.bytes", "5000")]);
-    let keys = json!(["max.message.bytes", "retention.ms", "segment.ms", "cleanup.policy"]);
+    s.topic(
+        "describe-configs-synonyms",
+        1,
+        &[("max.message.bytes", "5000")],
+    );
+    let keys = json!([
+        "max.message.bytes",
+        "retention.ms",
+        "segment.ms",
+        "cleanup.policy"
+    ]);
     s.case("before");
-    s.ask("DescribeConfigs", 4, describe(TOPIC, "describe-configs-synonyms", &keys));
+    s.ask(
+        "DescribeConfigs",
+        4,
+        describe(TOPIC, "describe-configs-synonyms", &keys),
+    );
     for (name, key) in [("", "message.max.bytes"), ("1", "message.max.bytes")] {
         s.case(format!("{key} of broker {name:?}"));
-        s.ask("IncrementalAlterConfigs", 1, incremental(BROKER, name, key, SET, json!("7000")));
+        s.ask(
+            "IncrementalAlterConfigs",
+            1,
+            incremental(BROKER, name, key, SET, json!("7000")),
+        );
         s.settle();
-        s.ask("DescribeConfigs", 4, describe(TOPIC, "describe-configs-synonyms", &keys));
+        s.ask(
+            "DescribeConfigs",
+            4,
+            describe(TOPIC, "describe-configs-synonyms", &keys),
+        );
         let broker_keys = json!(["message.max.bytes", "log.retention.hours"]);
         s.ask("DescribeConfigs", 4, describe(BROKER, "1", &broker_keys));
         s.ask("DescribeConfigs", 4, describe(BROKER, "", &broker_keys));
@@ -95,7 +132,11 @@ pub(super) fn synonyms(s: &mut Session) {
         let body = incremental(BROKER, name, "message.max.bytes", DELETE, Value::Null);
         s.ask("IncrementalAlterConfigs", 1, body);
         s.settle();
-        s.ask("DescribeConfigs", 4, describe(TOPIC, "describe-configs-synonyms", &keys));
+        s.ask(
+            "DescribeConfigs",
+            4,
+            describe(TOPIC, "describe-configs-synonyms", &keys),
+        );
     }
 }
 
@@ -111,7 +152,10 @@ fn incremental(kind: i8, name: &str, key: &str, operation: i8, value: Value) -> 
 fn show(s: &mut Session, name: &str) {
     s.settle();
     let keys = json!([
-        "cleanup.policy", "max.message.bytes", "retention.ms", "segment.bytes",
+        "cleanup.policy",
+        "max.message.bytes",
+        "retention.ms",
+        "segment.bytes",
         "leader.replication.throttled.replicas"
     ]);
     s.ask("DescribeConfigs", 4, describe(TOPIC, name, &keys));
@@ -121,16 +165,29 @@ pub(super) fn alter_versions(s: &mut Session) {
     s.topic("alter-configs", 1, &[]);
     for version in 0..=2 {
         for (case, configs) in [
-            ("one setting", json!([{"name": "segment.bytes", "value": "3000000"}])),
-            ("another, the first is gone", json!([{"name": "max.message.bytes", "value": "99"}])),
-            ("two", json!([
-                {"name": "segment.bytes", "value": "4000000"},
-                {"name": "cleanup.policy", "value": "compact"}
-            ])),
+            (
+                "one setting",
+                json!([{"name": "segment.bytes", "value": "3000000"}]),
+            ),
+            (
+                "another, the first is gone",
+                json!([{"name": "max.message.bytes", "value": "99"}]),
+            ),
+            (
+                "two",
+                json!([
+                    {"name": "segment.bytes", "value": "4000000"},
+                    {"name": "cleanup.policy", "value": "compact"}
+                ]),
+            ),
             ("none", json!([])),
         ] {
             s.case(case);
-            s.ask("AlterConfigs", version, alter(TOPIC, "alter-configs", &configs));
+            s.ask(
+                "AlterConfigs",
+                version,
+                alter(TOPIC, "alter-configs", &configs),
+            );
             show(s, "alter-configs");
         }
         s.case("only validate");
@@ -163,17 +220,36 @@ pub(super) fn alter_refused(s: &mut Session) {
             s.ask("AlterConfigs", version, alter(kind, name, &good));
         }
         for (case, configs) in [
-            ("unknown key", json!([{"name": "no.such.key", "value": "1"}])),
-            ("bad value", json!([{"name": "segment.bytes", "value": "many"}])),
-            ("null value", json!([{"name": "segment.bytes", "value": null}])),
-            ("a key twice", json!([
-                {"name": "segment.bytes", "value": "3000000"},
-                {"name": "segment.bytes", "value": "4000000"}
-            ])),
-            ("remote storage", json!([{"name": "remote.storage.enable", "value": "true"}])),
+            (
+                "unknown key",
+                json!([{"name": "no.such.key", "value": "1"}]),
+            ),
+            (
+                "bad value",
+                json!([{"name": "segment.bytes", "value": "many"}]),
+            ),
+            (
+                "null value",
+                json!([{"name": "segment.bytes", "value": null}]),
+            ),
+            (
+                "a key twice",
+                json!([
+                    {"name": "segment.bytes", "value": "3000000"},
+                    {"name": "segment.bytes", "value": "4000000"}
+                ]),
+            ),
+            (
+                "remote storage",
+                json!([{"name": "remote.storage.enable", "value": "true"}]),
+            ),
         ] {
             s.case(case);
-            s.ask("AlterConfigs", version, alter(TOPIC, "alter-configs-refused", &configs));
+            s.ask(
+                "AlterConfigs",
+                version,
+                alter(TOPIC, "alter-configs-refused", &configs),
+            );
         }
         let one = json!({
             "resourceType": TOPIC, "resourceName": "alter-configs-refused", "configs": good
@@ -199,8 +275,18 @@ pub(super) fn incremental_versions(s: &mut Session) {
             ("set another", "max.message.bytes", SET, json!("99")),
             ("set it again", "max.message.bytes", SET, json!("100")),
             ("delete", "segment.bytes", DELETE, Value::Null),
-            ("delete what is not set", "segment.bytes", DELETE, Value::Null),
-            ("delete with a value", "max.message.bytes", DELETE, json!("5")),
+            (
+                "delete what is not set",
+                "segment.bytes",
+                DELETE,
+                Value::Null,
+            ),
+            (
+                "delete with a value",
+                "max.message.bytes",
+                DELETE,
+                json!("5"),
+            ),
         ] {
             s.case(case);
             let body = incremental(TOPIC, name, key, operation, value);
@@ -215,7 +301,11 @@ pub(super) fn incremental_versions(s: &mut Session) {
         s.case("no resources");
         s.ask("IncrementalAlterConfigs", version, json!({}));
         s.case("no settings");
-        s.ask("IncrementalAlterConfigs", version, alter(TOPIC, name, &json!([])));
+        s.ask(
+            "IncrementalAlterConfigs",
+            version,
+            alter(TOPIC, name, &json!([])),
+        );
     }
 }
 
@@ -223,20 +313,60 @@ pub(super) fn incremental_lists(s: &mut Session) {
     s.topic("incremental-lists", 1, &[]);
     let replicas = "leader.replication.throttled.replicas";
     for (case, key, operation, value) in [
-        ("append to a default", "cleanup.policy", APPEND, json!("compact")),
-        ("append what is there", "cleanup.policy", APPEND, json!("compact")),
+        (
+            "append to a default",
+            "cleanup.policy",
+            APPEND,
+            json!("compact"),
+        ),
+        (
+            "append what is there",
+            "cleanup.policy",
+            APPEND,
+            json!("compact"),
+        ),
         ("subtract", "cleanup.policy", SUBTRACT, json!("delete")),
-        ("subtract what is not there", "cleanup.policy", SUBTRACT, json!("delete")),
-        ("subtract the last", "cleanup.policy", SUBTRACT, json!("compact")),
-        ("append what is not allowed", "cleanup.policy", APPEND, json!("archive")),
-        ("append two", "cleanup.policy", APPEND, json!("delete,compact")),
+        (
+            "subtract what is not there",
+            "cleanup.policy",
+            SUBTRACT,
+            json!("delete"),
+        ),
+        (
+            "subtract the last",
+            "cleanup.policy",
+            SUBTRACT,
+            json!("compact"),
+        ),
+        (
+            "append what is not allowed",
+            "cleanup.policy",
+            APPEND,
+            json!("archive"),
+        ),
+        (
+            "append two",
+            "cleanup.policy",
+            APPEND,
+            json!("delete,compact"),
+        ),
         ("append null", "cleanup.policy", APPEND, Value::Null),
         ("append to what is empty", replicas, APPEND, json!("0:1")),
         ("append more", replicas, APPEND, json!("1:1,2:1")),
         ("subtract from the middle", replicas, SUBTRACT, json!("1:1")),
         ("subtract the rest", replicas, SUBTRACT, json!("0:1,2:1")),
-        ("append to what is no list", "segment.bytes", APPEND, json!("1")),
-        ("subtract from what is no list", "segment.bytes", SUBTRACT, json!("1")),
+        (
+            "append to what is no list",
+            "segment.bytes",
+            APPEND,
+            json!("1"),
+        ),
+        (
+            "subtract from what is no list",
+            "segment.bytes",
+            SUBTRACT,
+            json!("1"),
+        ),
     ] {
         s.case(case);
         let body = incremental(TOPIC, "incremental-lists", key, operation, value);
@@ -274,8 +404,18 @@ pub(super) fn incremental_refused(s: &mut Session) {
             ("empty value", "segment.bytes", SET, json!("")),
             ("operation 4", "segment.bytes", 4, json!("3000000")),
             ("operation -1", "segment.bytes", -1, json!("3000000")),
-            ("remote storage", "remote.storage.enable", SET, json!("true")),
-            ("more replicas in sync than there are", "min.insync.replicas", SET, json!("2")),
+            (
+                "remote storage",
+                "remote.storage.enable",
+                SET,
+                json!("true"),
+            ),
+            (
+                "more replicas in sync than there are",
+                "min.insync.replicas",
+                SET,
+                json!("2"),
+            ),
             ("a broker's key", "log.retention.ms", SET, json!("1000")),
         ] {
             s.case(case);
@@ -289,13 +429,25 @@ pub(super) fn incremental_refused(s: &mut Session) {
         s.ask("IncrementalAlterConfigs", version, body);
         s.case("a good and a bad key");
         let bad = json!({"name": "no.such.key", "configOperation": SET, "value": "1"});
-        s.ask("IncrementalAlterConfigs", version, alter(TOPIC, name, &json!([set, bad])));
+        s.ask(
+            "IncrementalAlterConfigs",
+            version,
+            alter(TOPIC, name, &json!([set, bad])),
+        );
         s.case("the same resource twice");
         let one = json!({"resourceType": TOPIC, "resourceName": name, "configs": [set]});
-        s.ask("IncrementalAlterConfigs", version, json!({"resources": [one, one]}));
+        s.ask(
+            "IncrementalAlterConfigs",
+            version,
+            json!({"resources": [one, one]}),
+        );
         s.case("a good and a bad resource");
         let bad = json!({"resourceType": TOPIC, "resourceName": "nothing", "configs": [set]});
-        s.ask("IncrementalAlterConfigs", version, json!({"resources": [one, bad]}));
+        s.ask(
+            "IncrementalAlterConfigs",
+            version,
+            json!({"resources": [one, bad]}),
+        );
         s.case("afterwards");
         show(s, name);
         let body = incremental(TOPIC, name, "segment.bytes", DELETE, Value::Null);
@@ -349,7 +501,11 @@ pub(super) fn topic_settings(s: &mut Session) {
         }
         s.settle();
         s.case(key);
-        s.ask("DescribeConfigs", 4, describe(TOPIC, "topic-settings", &json!([key])));
+        s.ask(
+            "DescribeConfigs",
+            4,
+            describe(TOPIC, "topic-settings", &json!([key])),
+        );
         s.case(format!("without {key}"));
         let body = incremental(TOPIC, "topic-settings", key, DELETE, Value::Null);
         s.ask("IncrementalAlterConfigs", 1, body);

@@ -16,9 +16,17 @@ pub(super) fn versions(s: &mut Session) {
         s.case("an empty partition");
         s.ask("Fetch", version, body("fetch", &id, 1, 0));
         s.case("read committed");
-        s.ask("Fetch", version, with(body("fetch", &id, 0, 0), json!({"isolationLevel": 1})));
+        s.ask(
+            "Fetch",
+            version,
+            with(body("fetch", &id, 0, 0), json!({"isolationLevel": 1})),
+        );
         s.case("an isolation level that does not exist");
-        s.ask("Fetch", version, with(body("fetch", &id, 0, 0), json!({"isolationLevel": 7})));
+        s.ask(
+            "Fetch",
+            version,
+            with(body("fetch", &id, 0, 0), json!({"isolationLevel": 7})),
+        );
         s.case("no topics");
         s.ask("Fetch", version, fetch_of(&json!([])));
         s.case("unknown topic");
@@ -50,9 +58,17 @@ pub(super) fn versions(s: &mut Session) {
     let topics = json!([{"topic": "fetch", "topicId": id, "partitions": [one, one]}]);
     s.ask("Fetch", 12, fetch_of(&topics));
     s.case("a rack");
-    s.ask("Fetch", 12, with(body("fetch", &id, 0, 0), json!({"rackId": "somewhere"})));
+    s.ask(
+        "Fetch",
+        12,
+        with(body("fetch", &id, 0, 0), json!({"rackId": "somewhere"})),
+    );
     s.case("the id of a cluster");
-    s.ask("Fetch", 12, with(body("fetch", &id, 0, 0), json!({"clusterId": "another"})));
+    s.ask(
+        "Fetch",
+        12,
+        with(body("fetch", &id, 0, 0), json!({"clusterId": "another"})),
+    );
 }
 
 pub(super) fn positions(s: &mut Session) {
@@ -65,7 +81,11 @@ pub(super) fn positions(s: &mut Session) {
             s.ask("Fetch", version, body("fetch-positions", &id, 0, offset));
             s.case(format!("offset {offset}, read committed"));
             let committed = json!({"isolationLevel": 1});
-            s.ask("Fetch", version, with(body("fetch-positions", &id, 0, offset), committed));
+            s.ask(
+                "Fetch",
+                version,
+                with(body("fetch-positions", &id, 0, offset), committed),
+            );
         }
         for offset in [0, 1] {
             s.case(format!("empty partition, offset {offset}"));
@@ -88,7 +108,11 @@ pub(super) fn positions(s: &mut Session) {
     }
     s.case("log start offset of a follower's kind");
     let one = body("fetch-positions", &id, 0, 1);
-    s.ask("Fetch", 12, at(one, "/topics/0/partitions/0/logStartOffset", json!(5)));
+    s.ask(
+        "Fetch",
+        12,
+        at(one, "/topics/0/partitions/0/logStartOffset", json!(5)),
+    );
 }
 
 pub(super) fn limits(s: &mut Session) {
@@ -102,7 +126,9 @@ pub(super) fn limits(s: &mut Session) {
             s.case(format!("at most {most} bytes of the partition"));
             let request = body("fetch-limits", &id, 0, 0);
             s.ask("Fetch", version, at(request, partition_max, json!(most)));
-            s.case(format!("at most {most} bytes of the partition from a large batch"));
+            s.case(format!(
+                "at most {most} bytes of the partition from a large batch"
+            ));
             let request = body("fetch-limits", &id, 0, 2);
             s.ask("Fetch", version, at(request, partition_max, json!(most)));
             s.case(format!("at most {most} bytes in all"));
@@ -111,19 +137,35 @@ pub(super) fn limits(s: &mut Session) {
         }
         s.case("nothing to wait for: enough bytes are there");
         let wait = json!({"minBytes": 100, "maxWaitMs": 10_000});
-        s.ask("Fetch", version, with(body("fetch-limits", &id, 0, 0), wait));
+        s.ask(
+            "Fetch",
+            version,
+            with(body("fetch-limits", &id, 0, 0), wait),
+        );
         s.case("nothing to wait for: an error");
         let wait = json!({"minBytes": 100, "maxWaitMs": 10_000});
-        s.ask("Fetch", version, with(body("fetch-limits", &id, 0, 77), wait));
+        s.ask(
+            "Fetch",
+            version,
+            with(body("fetch-limits", &id, 0, 77), wait),
+        );
         s.case("nothing to wait for: no partitions");
         let wait = json!({"minBytes": 100, "maxWaitMs": 10_000});
         s.ask("Fetch", version, with(fetch_of(&json!([])), wait));
         s.case("a short wait for nothing");
         let wait = json!({"minBytes": 1, "maxWaitMs": 30});
-        s.ask("Fetch", version, with(body("fetch-limits", &id, 0, 5), wait));
+        s.ask(
+            "Fetch",
+            version,
+            with(body("fetch-limits", &id, 0, 5), wait),
+        );
         s.case("a negative wait");
         let wait = json!({"minBytes": 1, "maxWaitMs": -1});
-        s.ask("Fetch", version, with(body("fetch-limits", &id, 0, 5), wait));
+        s.ask(
+            "Fetch",
+            version,
+            with(body("fetch-limits", &id, 0, 5), wait),
+        );
         s.case("an empty partition before a full one");
         let wait = json!({"minBytes": 1, "maxWaitMs": 10_000});
         let empty = json!({"partition": 1, "fetchOffset": 0, "partitionMaxBytes": 1000});
@@ -142,7 +184,11 @@ pub(super) fn epochs(s: &mut Session) {
     for version in [9, 11, 12, 13, 16, 18] {
         for epoch in [-2, -1, 0, 1, 99] {
             s.case(format!("current leader epoch {epoch}"));
-            s.ask("Fetch", version, at(body("fetch-epochs", &id, 0, 0), current, json!(epoch)));
+            s.ask(
+                "Fetch",
+                version,
+                at(body("fetch-epochs", &id, 0, 0), current, json!(epoch)),
+            );
         }
         for epoch in [-2, -1, 0, 1, 99] {
             for offset in [0, 2, 3] {
@@ -155,21 +201,23 @@ pub(super) fn epochs(s: &mut Session) {
 }
 
 fn session(topics: &Value, id: &Value, epoch: i32) -> Value {
-    with(fetch_of(topics), json!({"sessionId": id, "sessionEpoch": epoch}))
+    with(
+        fetch_of(topics),
+        json!({"sessionId": id, "sessionEpoch": epoch}),
+    )
 }
 
 pub(super) fn sessions(s: &mut Session) {
     for version in [7, 11, 12, 13, 17, 18] {
-        let (first, second) = (format!("fetch-session-{version}-a"), format!("fetch-session-{version}-b"));
+        let (first, second) = (
+            format!("fetch-session-{version}-a"),
+            format!("fetch-session-{version}-b"),
+        );
         let one = s.topic(&first, 2, &[]);
         let two = s.topic(&second, 1, &[]);
         s.append(&first, &Batch::of(&["a"]));
-        let partition = |partition: i32, offset: i64| {
-            json!({"partition": partition, "fetchOffset": offset, "partitionMaxBytes": 100_000})
-        };
-        let of = |name: &str, id: &str, partitions: Vec<Value>| {
-            json!({"topic": name, "topicId": id, "partitions": partitions})
-        };
+        let partition = |partition: i32, offset: i64| json!({"partition": partition, "fetchOffset": offset, "partitionMaxBytes": 100_000});
+        let of = |name: &str, id: &str, partitions: Vec<Value>| json!({"topic": name, "topicId": id, "partitions": partitions});
         s.case("open a session");
         let all = json!([
             of(&first, &one, vec![partition(0, 0), partition(1, 0)]),
@@ -195,7 +243,11 @@ pub(super) fn sessions(s: &mut Session) {
         let forget = json!({"forgottenTopicsData": [
             {"topic": first, "topicId": one, "partitions": [1]}
         ]});
-        s.ask("Fetch", version, with(session(&json!([]), &id, 7), forget.clone()));
+        s.ask(
+            "Fetch",
+            version,
+            with(session(&json!([]), &id, 7), forget.clone()),
+        );
         s.case("a partition that is not there leaves");
         s.ask("Fetch", version, with(session(&json!([]), &id, 8), forget));
         s.case("an unknown topic joins");
@@ -280,7 +332,10 @@ pub(super) fn as_replica(s: &mut Session) {
                 s.case(format!("replica {replica} at offset {offset}"));
                 let request = body("fetch-as-replica", &id, 0, offset);
                 let state = json!({"replicaId": replica, "replicaEpoch": -1});
-                let request = with(request, json!({"replicaId": replica, "replicaState": state}));
+                let request = with(
+                    request,
+                    json!({"replicaId": replica, "replicaState": state}),
+                );
                 s.ask("Fetch", version, request);
             }
         }

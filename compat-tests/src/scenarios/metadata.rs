@@ -10,7 +10,11 @@ pub(super) fn versions(s: &mut Session) {
     s.topic("metadata-b", 3, &[]);
     for version in 0..=13 {
         s.case("one topic");
-        s.ask("Metadata", version, json!({"topics": [{"name": "metadata-b"}]}));
+        s.ask(
+            "Metadata",
+            version,
+            json!({"topics": [{"name": "metadata-b"}]}),
+        );
         s.case("two topics");
         let topics = json!([{"name": "metadata-b"}, {"name": "metadata-a"}]);
         s.ask("Metadata", version, json!({"topics": topics}));
@@ -36,7 +40,11 @@ pub(super) fn versions(s: &mut Session) {
     }
     for version in 10..=13 {
         s.case("by id");
-        s.ask("Metadata", version, json!({"topics": [{"name": null, "topicId": id}]}));
+        s.ask(
+            "Metadata",
+            version,
+            json!({"topics": [{"name": null, "topicId": id}]}),
+        );
         s.case("by id and name");
         let topic = json!({"name": "metadata-b", "topicId": id});
         s.ask("Metadata", version, json!({"topics": [topic]}));
@@ -47,7 +55,18 @@ pub(super) fn unknown(s: &mut Session) {
     s.topic("metadata-unknown", 1, &[]);
     let long = "x".repeat(249);
     let longer = "x".repeat(250);
-    let names = ["", ".", "..", "a b", "a/b", "ü", "a,b", "metadata-unknown-0", &long, &longer];
+    let names = [
+        "",
+        ".",
+        "..",
+        "a b",
+        "a/b",
+        "ü",
+        "a,b",
+        "metadata-unknown-0",
+        &long,
+        &longer,
+    ];
     for version in 4..=13 {
         for name in names {
             s.case(format!("name {}", &name[..name.len().min(20)]));
@@ -56,7 +75,11 @@ pub(super) fn unknown(s: &mut Session) {
         }
         s.case("known and unknown");
         let topics = json!([{"name": "metadata-nothing"}, {"name": "metadata-unknown"}]);
-        s.ask("Metadata", version, json!({"topics": topics, "allowAutoTopicCreation": false}));
+        s.ask(
+            "Metadata",
+            version,
+            json!({"topics": topics, "allowAutoTopicCreation": false}),
+        );
         s.case("unknown, authorized operations");
         s.ask(
             "Metadata",
@@ -76,9 +99,17 @@ pub(super) fn unknown(s: &mut Session) {
     }
     for version in 10..=13 {
         s.case("unknown id");
-        s.ask("Metadata", version, json!({"topics": [{"name": null, "topicId": NO_ID}]}));
+        s.ask(
+            "Metadata",
+            version,
+            json!({"topics": [{"name": null, "topicId": NO_ID}]}),
+        );
         s.case("null name and zero id");
-        s.ask("Metadata", version, json!({"topics": [{"name": null, "topicId": ZERO_ID}]}));
+        s.ask(
+            "Metadata",
+            version,
+            json!({"topics": [{"name": null, "topicId": ZERO_ID}]}),
+        );
         s.case("unknown id and a name");
         let topic = json!({"name": "metadata-unknown", "topicId": NO_ID});
         s.ask("Metadata", version, json!({"topics": [topic]}));
@@ -100,7 +131,15 @@ pub(super) fn auto_creation(s: &mut Session) {
     }
     s.topic("metadata.auto_creation", 1, &[]);
     s.case("a name that collides with another");
-    s.ask("Metadata", 12, json!({"topics": [{"name": "metadata_auto.creation"}]}));
+    s.ask(
+        "Metadata",
+        12,
+        json!({"topics": [{"name": "metadata_auto.creation"}]}),
+    );
     s.settle();
-    s.ask("Metadata", 12, json!({"topics": [{"name": "metadata_auto.creation"}]}));
+    s.ask(
+        "Metadata",
+        12,
+        json!({"topics": [{"name": "metadata_auto.creation"}]}),
+    );
 }

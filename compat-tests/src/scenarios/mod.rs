@@ -68,8 +68,14 @@ pub const ALL: &[Scenario] = &[
     ("alter-configs", configs::alter_versions),
     ("alter-configs-refused", configs::alter_refused),
     ("incremental-alter-configs", configs::incremental_versions),
-    ("incremental-alter-configs-lists", configs::incremental_lists),
-    ("incremental-alter-configs-refused", configs::incremental_refused),
+    (
+        "incremental-alter-configs-lists",
+        configs::incremental_lists,
+    ),
+    (
+        "incremental-alter-configs-refused",
+        configs::incremental_refused,
+    ),
     ("topic-settings", configs::topic_settings),
     ("broker-settings", configs::broker_settings),
     ("describe-cluster", cluster::describe_versions),

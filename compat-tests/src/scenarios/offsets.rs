@@ -19,10 +19,27 @@ pub(super) fn list_versions(s: &mut Session) {
     s.append("list-offsets", &Batch::of(&["a", "b", "c"]));
     s.append("list-offsets", &Batch::of(&["d"]).at(TIME - 100));
     for version in 1..=10 {
-        for timestamp in [-7, -6, -5, -4, -3, -2, -1, 0, TIME, TIME + 1, i64::MAX, i64::MIN] {
+        for timestamp in [
+            -7,
+            -6,
+            -5,
+            -4,
+            -3,
+            -2,
+            -1,
+            0,
+            TIME,
+            TIME + 1,
+            i64::MAX,
+            i64::MIN,
+        ] {
             for partition in [0, 1] {
                 s.case(format!("timestamp {timestamp} in partition {partition}"));
-                s.ask("ListOffsets", version, list("list-offsets", partition, timestamp));
+                s.ask(
+                    "ListOffsets",
+                    version,
+                    list("list-offsets", partition, timestamp),
+                );
             }
             if version >= 2 {
                 s.case(format!("timestamp {timestamp}, read committed"));
@@ -32,19 +49,29 @@ pub(super) fn list_versions(s: &mut Session) {
             }
         }
         s.case("no topics");
-        s.ask("ListOffsets", version, json!({"replicaId": -1, "timeoutMs": 10_000}));
+        s.ask(
+            "ListOffsets",
+            version,
+            json!({"replicaId": -1, "timeoutMs": 10_000}),
+        );
     }
 }
 
 pub(super) fn by_time(s: &mut Session) {
     let partitions = i32::try_from(CODECS.len()).expect("five");
     s.topic("list-offsets-by-time", partitions, &[]);
-    s.topic("list-offsets-by-time-now", 1, &[("message.timestamp.type", "LogAppendTime")]);
+    s.topic(
+        "list-offsets-by-time-now",
+        1,
+        &[("message.timestamp.type", "LogAppendTime")],
+    );
     for (codec, name) in (0i16..).zip(CODECS) {
         // Times within a batch and between batches go up and down.
         for (start, deltas) in [(0, [0, 50, 20]), (10, [0, 5, 90]), (40, [0, -30, 1])] {
             s.case(format!("append, {name}"));
-            let mut batch = Batch::of(&["a", "b", "c"]).at(TIME + start).compressed(codec);
+            let mut batch = Batch::of(&["a", "b", "c"])
+                .at(TIME + start)
+                .compressed(codec);
             for (record, delta) in batch.records.iter_mut().zip(deltas) {
                 record.timestamp_delta = delta;
             }
@@ -53,18 +80,28 @@ pub(super) fn by_time(s: &mut Session) {
             let body = json!({"acks": -1, "timeoutMs": 10_000, "topicData": [topic]});
             s.ask("Produce", 9, body);
         }
-        for time in [-1000, 0, 1, 10, 15, 16, 20, 21, 40, 41, 50, 51, 99, 100, 101, 5000] {
+        for time in [
+            -1000, 0, 1, 10, 15, 16, 20, 21, 40, 41, 50, 51, 99, 100, 101, 5000,
+        ] {
             s.case(format!("{time} ms after the first, {name}"));
             let body = list("list-offsets-by-time", codec.into(), TIME + time);
             s.ask("ListOffsets", 7, body);
         }
         s.case(format!("the largest, {name}"));
-        s.ask("ListOffsets", 7, list("list-offsets-by-time", codec.into(), -3));
+        s.ask(
+            "ListOffsets",
+            7,
+            list("list-offsets-by-time", codec.into(), -3),
+        );
     }
     s.append("list-offsets-by-time-now", &Batch::of(&["a", "b"]));
     for timestamp in [TIME, -3, 0, 9_000_000_000_000] {
         s.case(format!("log append time, timestamp {timestamp}"));
-        s.ask("ListOffsets", 7, list("list-offsets-by-time-now", 0, timestamp));
+        s.ask(
+            "ListOffsets",
+            7,
+            list("list-offsets-by-time-now", 0, timestamp),
+        );
     }
 }
 
@@ -110,7 +147,9 @@ pub(super) fn leader_epochs(s: &mut Session) {
         for current in [-1, 0, 1] {
             for epoch in [-2, -1, 0, 1, 99] {
                 for partition in [0, 1] {
-                    s.case(format!("epoch {epoch} of partition {partition}, current {current}"));
+                    s.case(format!(
+                        "epoch {epoch} of partition {partition}, current {current}"
+                    ));
                     let one = json!({
                         "partition": partition, "currentLeaderEpoch": current,
                         "leaderEpoch": epoch
@@ -162,7 +201,11 @@ pub(super) fn delete_records(s: &mut Session) {
         s.case("unknown partition");
         s.ask("DeleteRecords", version, delete(&name, 5, 0));
         s.case("unknown topic");
-        s.ask("DeleteRecords", version, delete("delete-records-nothing", 0, 0));
+        s.ask(
+            "DeleteRecords",
+            version,
+            delete("delete-records-nothing", 0, 0),
+        );
         s.case("no topics");
         s.ask("DeleteRecords", version, json!({"timeoutMs": 10_000}));
         s.case("a fetch below the start");
@@ -174,7 +217,11 @@ pub(super) fn delete_records(s: &mut Session) {
         s.case("by time after the start moved");
         s.ask("ListOffsets", 5, list(&name, 0, 0));
     }
-    s.topic("delete-records-compacted", 1, &[("cleanup.policy", "compact")]);
+    s.topic(
+        "delete-records-compacted",
+        1,
+        &[("cleanup.policy", "compact")],
+    );
     s.append("delete-records-compacted", &Batch::keyed(&[("k", "v")]));
     s.case("a compacted topic");
     s.ask("DeleteRecords", 2, delete("delete-records-compacted", 0, 1));

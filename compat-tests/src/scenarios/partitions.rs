@@ -42,19 +42,33 @@ pub(super) fn refused(s: &mut Session) {
             s.ask("CreatePartitions", version, grow(name, count, Value::Null));
         }
         s.case("unknown topic");
-        s.ask("CreatePartitions", version, grow("create-partitions-nothing", 3, Value::Null));
+        s.ask(
+            "CreatePartitions",
+            version,
+            grow("create-partitions-nothing", 3, Value::Null),
+        );
         s.case("empty name");
         s.ask("CreatePartitions", version, grow("", 3, Value::Null));
         for (case, assignments) in [
             ("an empty assignment", json!([])),
             ("too few assignments", json!([{"brokerIds": [1]}])),
-            ("too many assignments",
-                json!([{"brokerIds": [1]}, {"brokerIds": [1]}, {"brokerIds": [1]}])),
-            ("an unknown broker", json!([{"brokerIds": [1]}, {"brokerIds": [9]}])),
-            ("a broker twice", json!([{"brokerIds": [1, 1]}, {"brokerIds": [1]}])),
+            (
+                "too many assignments",
+                json!([{"brokerIds": [1]}, {"brokerIds": [1]}, {"brokerIds": [1]}]),
+            ),
+            (
+                "an unknown broker",
+                json!([{"brokerIds": [1]}, {"brokerIds": [9]}]),
+            ),
+            (
+                "a broker twice",
+                json!([{"brokerIds": [1, 1]}, {"brokerIds": [1]}]),
+            ),
             ("no brokers", json!([{"brokerIds": []}, {"brokerIds": [1]}])),
-            ("more replicas than the topic has",
-                json!([{"brokerIds": [1, 2]}, {"brokerIds": [1, 2]}])),
+            (
+                "more replicas than the topic has",
+                json!([{"brokerIds": [1, 2]}, {"brokerIds": [1, 2]}]),
+            ),
         ] {
             s.case(case);
             let mut body = grow(name, 5, assignments);
@@ -63,7 +77,11 @@ pub(super) fn refused(s: &mut Session) {
         }
         s.case("the same topic twice");
         let one = json!({"name": name, "count": 9, "assignments": null});
-        s.ask("CreatePartitions", version, json!({"topics": [one, one], "timeoutMs": 10_000}));
+        s.ask(
+            "CreatePartitions",
+            version,
+            json!({"topics": [one, one], "timeoutMs": 10_000}),
+        );
         s.case("a bad and a good one");
         let bad = json!({"name": "create-partitions-nothing", "count": 9, "assignments": null});
         let body = json!({"topics": [one, bad], "timeoutMs": 10_000, "validateOnly": true});

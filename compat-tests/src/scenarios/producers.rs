@@ -151,13 +151,25 @@ pub(super) fn epochs(s: &mut Session) {
         s.case("epoch 4");
         let number = other.as_i64().unwrap_or(0);
         let batch = Batch::of(&["a"]).from_producer(number, 4, 0);
-        s.ask("Produce", version, produce("idempotence-epochs", &id, 0, &batch));
+        s.ask(
+            "Produce",
+            version,
+            produce("idempotence-epochs", &id, 0, &batch),
+        );
         s.case("epoch 3 is over");
         let batch = Batch::of(&["a"]).from_producer(number, 3, 0);
-        s.ask("Produce", version, produce("idempotence-epochs", &id, 0, &batch));
+        s.ask(
+            "Produce",
+            version,
+            produce("idempotence-epochs", &id, 0, &batch),
+        );
         s.case("a gap");
         let batch = Batch::of(&["a"]).from_producer(number, 4, 9);
-        s.ask("Produce", version, produce("idempotence-epochs", &id, 0, &batch));
+        s.ask(
+            "Produce",
+            version,
+            produce("idempotence-epochs", &id, 0, &batch),
+        );
     }
     s.case("what is stored");
     s.ask("Fetch", 12, fetch("idempotence-epochs", &id, 0, 0));

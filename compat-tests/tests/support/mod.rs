@@ -15,7 +15,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", server.address()).set("broker.address.family", "v4");
+    config
+        .set("bootstrap.servers", server.address())
+        .set("broker.address.family", "v4");
     for (key, value) in settings {
         config.set(*key, *value);
     }
@@ -24,8 +26,11 @@ pub(crate) fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig
 
 pub(crate) fn consumer(server: &Server) -> BaseConsumer {
     // With auto-commit, closing it waits for a coordinator to commit to.
-    let settings =
-        [("group.id", "none"), ("enable.partition.eof", "true"), ("enable.auto.commit", "false")];
+    let settings = [
+        ("group.id", "none"),
+        ("enable.partition.eof", "true"),
+        ("enable.auto.commit", "false"),
+    ];
     client(server, &settings).create().expect("a consumer")
 }
 
@@ -34,7 +39,8 @@ pub(crate) fn consume(server: &Server, topic: &str, count: usize, what: &str) {
     let consumer = consumer(server);
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+        list.add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("an offset");
     }
     consumer.assign(&list).expect("an assignment");
     let mut tally = Tally::new(count, PARTITIONS as usize);
@@ -42,7 +48,10 @@ pub(crate) fn consume(server: &Server, topic: &str, count: usize, what: &str) {
     while ended < PARTITIONS {
         match consumer.poll(PATIENCE).expect("something within a minute") {
             Ok(message) => {
-                tally.note(message.partition() as usize, message.payload().expect("a payload"));
+                tally.note(
+                    message.partition() as usize,
+                    message.payload().expect("a payload"),
+                );
             }
             Err(KafkaError::PartitionEOF(_)) => ended += 1,
             Err(error) => panic!("{what}: {error}"),
