@@ -180,7 +180,7 @@ pub fn meant(file: &Path) -> Vec<Meant> {
                 scenario: text("scenario", Some("*")),
                 case: text("case", Some("*")),
                 api: text("api", Some("*")),
-                path: text("path", None),
+                path: text("path", Some("*")),
                 reason: text("reason", None),
             }
         })

@@ -59,11 +59,8 @@ fn the_table_has_every_setting_of_kafka_with_its_type_default_validator_and_syno
         }
         assert_eq!(setting.nullable, setting.default.is_none(), "{name}");
         if of == "broker" {
-            // Listeners are opened at the start and stay; so does what logs are opened with.
-            let fixed = matches!(
-                name,
-                "listeners" | "listener.security.protocol.map" | "producer.id.expiration.ms"
-            );
+            // Listeners are opened at the start and stay.
+            let fixed = matches!(name, "listeners" | "listener.security.protocol.map");
             let read_only = setting.update == Update::ReadOnly;
             assert_eq!(read_only, fixed || note == "read-only", "{name}");
         }

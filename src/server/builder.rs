@@ -214,7 +214,7 @@ fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(Strin
     Some((told.host.clone(), if told.port == 0 { bound_port } else { told.port }))
 }
 
-/// Has the gate follow the settings of connections that change while the broker runs.
+/// Has sockets and store follow those of their settings that change while the broker runs.
 async fn adjust(
     core: Arc<broker::Broker>,
     gate: Arc<net::Gate>,
@@ -222,7 +222,12 @@ async fn adjust(
 ) {
     loop {
         tokio::select! {
-            () = core.settings.changed() => gate.adjust(limits(&core.effective_config())),
+            () = core.settings.changed() => {
+                let config = core.effective_config();
+                gate.adjust(limits(&config));
+                let expiration = config.get(keys::PRODUCER_ID_EXPIRATION_MS);
+                core.store.remember_producers_for(i64::from(expiration));
+            }
             // Whoever held the other end is gone, or says so.
             _ = stopped.changed() => return,
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,7 @@ pub(super) struct Core {
     pub(super) dir: PathBuf,
     pub(super) clock: SharedClock,
     pub(super) durability: Durability,
-    pub(super) producer_id_expiration_ms: i64,
+    pub(super) producer_id_expiration_ms: AtomicI64,
     pub(super) files: FileCache,
     pub(super) commit: Commit,
     pub(super) removal: Removal,
@@ -65,7 +65,7 @@ impl Core {
             dir: options.dir.clone(),
             clock: options.clock.clone(),
             durability: options.durability,
-            producer_id_expiration_ms: options.producer_id_expiration_ms,
+            producer_id_expiration_ms: AtomicI64::new(options.producer_id_expiration_ms),
             files: FileCache::new(options.io.clone(), options.open_files_max),
             commit: Commit::default(),
             removal: Removal::new(options.clock.clone()),

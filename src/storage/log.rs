@@ -175,7 +175,7 @@ impl Log {
         };
         writer
             .producers
-            .expire(now, self.context.core.producer_id_expiration_ms);
+            .expire(now, self.context.core.producer_id_expiration_ms.load(Ordering::Relaxed));
         let verdict = match batch.header.is_control() {
             true => writer.producers.judge_marker(&stamp),
             false => writer.producers.judge(&stamp, strict_sequence),

@@ -296,6 +296,11 @@ impl Store {
         self.core.durability
     }
 
+    /// Changes how long producers are remembered (`producer.id.expiration.ms`).
+    pub fn remember_producers_for(&self, ms: i64) {
+        self.core.producer_id_expiration_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Counts of the open files.
     pub fn file_cache_stats(&self) -> FileCacheStats {
         self.core.files.stats()

@@ -150,5 +150,6 @@ settings! { Broker:
         .inert(inert::THREADS);
     /// How long an idempotent producer is remembered after its last batch.
     PRODUCER_ID_EXPIRATION_MS: i32 = with("producer.id.expiration.ms", "86400000")
-        .check(Check::AtLeast(1));
+        .check(Check::AtLeast(1))
+        .dynamic();
 }

@@ -152,7 +152,10 @@ async fn answer(
         Ok(selection) => selection,
         Err(error) => return Ok(refuse(version, &error)),
     };
-    let names_the_leader = answers.iter().any(|answer| answer.current_leader.is_some());
+    // A follower learns of leaders from the metadata log.
+    let from_consumer = options.is_none_or(|options| options.replica.is_none());
+    let names_the_leader =
+        from_consumer && answers.iter().any(|answer| answer.current_leader.is_some());
     let endpoints = names_the_leader
         .then(|| endpoint(&context))
         .into_iter()

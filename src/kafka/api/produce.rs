@@ -342,12 +342,19 @@ fn error(index: i32, failure: &Failure) -> PartitionProduceResponse {
         .with_error_code(failure.code.code())
         .with_base_offset(-1)
         .with_log_start_offset(failure.log_start.map_or(-1, |offset| offset.0));
-    let Some(ProduceError::Batch {
-        partition,
-        error: BatchError::Records(rejections),
-    }) = &failure.error
-    else {
-        return response;
+    let (partition, rejections) = match &failure.error {
+        Some(ProduceError::Batch {
+            partition,
+            error: BatchError::Records(rejections),
+        }) => (partition, rejections),
+        // Of all other faults of a batch, Kafka words only those that keep it from being found.
+        Some(ProduceError::Batch {
+            error: BatchError::Unframed(fault),
+            ..
+        }) => {
+            return response.with_error_message(Some(StrBytes::from_string(fault.to_string())));
+        }
+        _ => return response,
     };
     let records = rejections.first.iter().map(|rejection| {
         let message = StrBytes::from_string(rejection.fault.message(partition));
