@@ -14,6 +14,7 @@ use crate::io::Persist;
 
 use super::core::Core;
 use super::log::Log;
+use super::parallel;
 
 /// Logs that are synced at the same time. The file system's own journal joins what arrives
 /// together, so a few are enough, and more would only be threads.
@@ -196,7 +197,7 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
 }
 
 fn sync_all(core: &Core, logs: &[Arc<Log>]) {
-    let sync = |log: &Arc<Log>| {
+    parallel::for_each(logs, PARALLEL_SYNCS, |log| {
         if core.refusal().is_none()
             && let Err(error) = log.sync()
         {
@@ -204,20 +205,5 @@ fn sync_all(core: &Core, logs: &[Arc<Log>]) {
         }
         // After a failure everybody who waits must hear of it.
         log.context().watch.wake();
-    };
-    if let [log] = logs {
-        return sync(log);
-    }
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let work = || {
-        while let Some(log) = logs.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            sync(log);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..PARALLEL_SYNCS.min(logs.len()) {
-            scope.spawn(work);
-        }
-        work();
     });
 }

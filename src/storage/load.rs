@@ -604,6 +604,17 @@ impl Loader<'_> {
             .iter()
             .filter(usable)
             .find_map(|offset| read(*offset));
+        // One a segment is kept, as in Kafka; those of earlier stops would pile up.
+        let newest_at = newest.as_ref().map(|(offset, _)| *offset);
+        for offset in snapshots
+            .iter()
+            .filter(|offset| Some(**offset) != newest_at)
+        {
+            if !segments.iter().any(|segment| segment.base == *offset) {
+                let path = self.context.path.join(SegmentFile::Snapshot.name(*offset));
+                self.context.core.io.remove_file(&path)?;
+            }
+        }
         let (from, mut producers) = newest.unwrap_or((Offset(0), Producers::default()));
         self.read_back(&mut producers, from, segments, end)?;
         self.each_header(segments, from, end, |header| producers.replay(header))?;

@@ -69,6 +69,17 @@ struct Unsynced {
     epochs: bool,
 }
 
+/// What becomes of indexes and snapshots that a sync writes beside the batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chores {
+    /// They are synced: the recovery point is about to pass the segment, and nobody will look
+    /// at its batches again.
+    Synced,
+    /// They are left to the file system: the next start looks whether they are whole, and builds
+    /// them again otherwise. A stop with many partitions has no time for three syncs each.
+    Lazy,
+}
+
 impl Unsynced {
     fn add_file(&mut self, file: &Arc<dyn File>) {
         if !self
@@ -372,6 +383,10 @@ impl Log {
     /// Writes what is kept beside the batches, syncs, and makes known what is durable. An error
     /// is that of a failed sync, and final; other failures leave things that can be rebuilt.
     pub(super) fn sync(&self) -> io::Result<()> {
+        self.sync_with(Chores::Synced)
+    }
+
+    fn sync_with(&self, chores: Chores) -> io::Result<()> {
         self.queued.store(false, Ordering::SeqCst);
         self.queued_urgently.store(false, Ordering::SeqCst);
         // The end is read before the files are taken: an append lists its file after it wrote and
@@ -382,7 +397,7 @@ impl Log {
             return Ok(());
         }
         let durable = self.context.config.load().durability != Durability::Memory;
-        let sealed = self.do_chores(&view, &mut work);
+        let sealed = self.do_chores(&view, &mut work, chores);
         if durable {
             match self.sync_files(&work) {
                 // Somebody deleted the partition under our hands.
@@ -409,6 +424,7 @@ impl Log {
         &self,
         view: &View,
         work: &mut Unsynced,
+        chores: Chores,
     ) -> Vec<(Arc<Segment>, super::segment::IndexFiles)> {
         let (context, core) = (&self.context, &self.context.core);
         let warn = |what: &str, error: io::Error| {
@@ -428,19 +444,26 @@ impl Log {
                 Err(error) => warn(names::LEADER_EPOCHS, error),
             }
         }
+        let mut written_files = Vec::new();
         for (offset, content) in std::mem::take(&mut work.snapshots) {
             match self.write_snapshot(offset, &content) {
-                Ok(file) => work.files.push(file),
+                Ok(file) => written_files.push(file),
                 Err(error) => warn("a producer snapshot", error),
             }
-            work.new_entries = true;
         }
         let mut sealed = Vec::new();
         for segment in std::mem::take(&mut work.sealed) {
             match segment.write_indexes(context.files()) {
                 Ok(written) => {
-                    work.files.extend(written.files.iter().cloned());
-                    work.new_entries = true;
+                    // Those of a sealed segment are believed without a look at its batches.
+                    let believed = segment.sealed_len().is_some();
+                    let files = if believed {
+                        &mut work.files
+                    } else {
+                        &mut written_files
+                    };
+                    files.extend(written.files.iter().cloned());
+                    work.new_entries |= believed;
                     sealed.push((segment, written));
                 }
                 Err(error) => {
@@ -451,6 +474,10 @@ impl Log {
                     warn("an index", error);
                 }
             }
+        }
+        if chores == Chores::Synced && !written_files.is_empty() {
+            work.files.append(&mut written_files);
+            work.new_entries = true;
         }
         sealed
     }
@@ -526,6 +553,6 @@ impl Log {
             }
         }
         drop(writer);
-        self.sync()
+        self.sync_with(Chores::Lazy)
     }
 }

@@ -23,6 +23,7 @@ mod lookup;
 mod offsets;
 mod options;
 mod outcome;
+mod parallel;
 mod partition;
 mod producers;
 mod read;

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,11 +17,16 @@ use super::core::{Context, Core, FoundState};
 use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
+use super::log::Log;
 use super::options::{Durability, PartitionSpec, StoreOptions};
+use super::parallel;
 use super::partition::Partition;
 
 /// Logs that are recovered at the same time.
 const PARALLEL_RECOVERIES: usize = 4;
+
+/// Logs that are closed at the same time.
+const PARALLEL_CLOSES: usize = 8;
 
 /// All partitions of one broker. Dropping it ends its threads and frees its directory; only
 /// [`close`](Self::close) makes that a clean stop.
@@ -257,19 +262,11 @@ impl Store {
                 .filter(|each| directories.contains(&each.context().directory))
                 .collect()
         };
-        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || {
-            while let Some(partition) = with_files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if partition.log().is_err() {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                }
+        let failed = AtomicUsize::new(0);
+        parallel::for_each(&with_files, PARALLEL_RECOVERIES, |partition| {
+            if partition.log().is_err() {
+                failed.fetch_add(1, Ordering::Relaxed);
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..PARALLEL_RECOVERIES.min(with_files.len()) {
-                scope.spawn(work);
-            }
-            work();
         });
         Recovered {
             partitions: with_files.len(),
@@ -319,17 +316,26 @@ impl Store {
         if let Some(failure) = failed {
             return Err(io::Error::other(failure));
         }
-        let mut high_watermarks = core.recovery_points.lock().clone();
-        for partition in &self.partitions {
-            let Some(log) = partition.opened_log() else {
-                continue;
-            };
-            log.close()?;
+        let opened: Vec<(Arc<Partition>, Arc<Log>)> = self
+            .partitions
+            .iter()
+            .filter_map(|entry| Some((entry.value().clone(), entry.opened_log()?.clone())))
+            .collect();
+        let failure = OnceLock::new();
+        parallel::for_each(&opened, PARALLEL_CLOSES, |(partition, log)| {
+            if let Err(error) = log.close() {
+                let _ = failure.set(error);
+            }
             partition.context().watch.wake();
-            let context = partition.context();
-            if core.directories.lock().contains(&context.directory) {
-                let offsets = log.published().load().offsets();
-                high_watermarks.insert(context.directory.clone(), offsets.high_watermark);
+        });
+        if let Some(error) = failure.into_inner() {
+            return Err(error);
+        }
+        let mut high_watermarks = core.recovery_points.lock().clone();
+        for (partition, log) in &opened {
+            let directory = &partition.context().directory;
+            if let Some(high_watermark) = high_watermarks.get_mut(directory) {
+                *high_watermark = log.published().load().committed.offset;
             }
         }
         let persist = match core.durability {

@@ -3,6 +3,7 @@
 mod any_bytes;
 mod contract;
 mod faults;
+mod files;
 mod idempotence;
 mod kafka_reads;
 mod lookup;
