@@ -45,7 +45,10 @@ impl Space {
     /// Takes room for a file that grows; `StorageFull` if there is not enough.
     fn take(&self, bytes: u64) -> io::Result<()> {
         let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
-        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+        match self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+        {
             Ok(_) => Ok(()),
             Err(_) => Err(ErrorKind::StorageFull.into()),
         }
@@ -458,7 +461,10 @@ mod tests {
         file.set_len(10).unwrap();
         file.set_len(2).unwrap();
         let other = io.open(Path::new("b"), OpenMode::Create).unwrap();
-        assert!(other.write_all_at(&[b"x"], 8).is_err(), "a gap takes room too");
+        assert!(
+            other.write_all_at(&[b"x"], 8).is_err(),
+            "a gap takes room too"
+        );
         other.set_len(8).unwrap();
         io.remove_file(Path::new("b")).unwrap();
         assert!(file.set_len(3).is_err(), "the removed file is open");

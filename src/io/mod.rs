@@ -103,6 +103,11 @@ pub trait File: Send + Sync + std::fmt::Debug {
     fn write_all_at(&self, slices: &[&[u8]], position: u64) -> std::io::Result<()>;
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> std::io::Result<()>;
+    /// Has the file system set aside room up to `len` bytes, without changing the length; nothing
+    /// where it cannot. `set_len` gives back what is not used.
+    fn reserve(&self, _len: u64) -> std::io::Result<()> {
+        Ok(())
+    }
     /// Length in bytes.
     fn len(&self) -> std::io::Result<u64>;
     /// Whether it holds nothing.

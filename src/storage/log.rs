@@ -154,7 +154,7 @@ impl Log {
             ..batch.header
         };
         self.roll_if_due(&mut writer, &header, &config, now);
-        self.write(&mut writer, batch, &header)
+        self.write(&mut writer, batch, &header, &config)
             .map_err(|error| AppendError::Storage(error.to_string()))?;
         writer.producers.replay(&header);
         let committed = self.publish(&header, &config);
@@ -184,9 +184,13 @@ impl Log {
         let Some(stamp) = batch.header.producer() else {
             return Ok(None);
         };
-        writer
-            .producers
-            .expire(now, self.context.core.producer_id_expiration_ms.load(Ordering::Relaxed));
+        writer.producers.expire(
+            now,
+            self.context
+                .core
+                .producer_id_expiration_ms
+                .load(Ordering::Relaxed),
+        );
         let verdict = match batch.header.is_control() {
             true => writer.producers.judge_marker(&stamp),
             false => writer.producers.judge(&stamp, strict_sequence),
@@ -285,6 +289,7 @@ impl Log {
         writer: &mut Writer,
         batch: &ValidBatch,
         header: &BatchHeader,
+        config: &LogConfig,
     ) -> io::Result<()> {
         let (context, core) = (&self.context, &self.context.core);
         let view = self.published.load();
@@ -300,6 +305,9 @@ impl Log {
             (unsynced.new_directory, unsynced.epochs) = (true, true);
         }
         let file = active.writable_log_file(context.files(), position == 0)?;
+        if position == 0 && config.preallocate {
+            file.reserve(config.segment_bytes)?;
+        }
         if writer.needs_cut {
             file.set_len(position)?;
             writer.needs_cut = false;
@@ -311,8 +319,9 @@ impl Log {
             tracing::warn!(partition = context.directory, %error, "cannot append");
             return Err(error);
         }
-        let interval = context.config.load().index_interval_bytes;
-        active.change_index(|index| index.note(active.base, header, position, interval));
+        active.change_index(|index| {
+            index.note(active.base, header, position, config.index_interval_bytes)
+        });
         if position == 0 {
             writer.first_timestamp = Some(header.max_timestamp);
         }
@@ -452,7 +461,11 @@ impl Log {
             }
         }
         let mut sealed = Vec::new();
+        let preallocated = context.config.load().preallocate;
         for segment in std::mem::take(&mut work.sealed) {
+            if preallocated && let Err(error) = give_back(&segment, view, context.files()) {
+                warn("what was set aside", error);
+            }
             match segment.write_indexes(context.files()) {
                 Ok(written) => {
                     // Those of a sealed segment are believed without a look at its batches.
@@ -555,4 +568,10 @@ impl Log {
         drop(writer);
         self.sync_with(Chores::Lazy)
     }
+}
+
+/// Frees what was set aside for a segment and is not needed (`preallocate`).
+fn give_back(segment: &Segment, view: &View, files: super::segment::Files<'_>) -> io::Result<()> {
+    let len = segment.sealed_len().unwrap_or(view.end.position);
+    segment.writable_log_file(files, false)?.set_len(len)
 }

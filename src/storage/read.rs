@@ -91,7 +91,19 @@ impl Log {
             if limit == 0 {
                 continue;
             }
-            let file = self.log_file(segment)?;
+            let file = match self.log_file(segment) {
+                // Its records were deleted since the view was loaded.
+                Err(_) if self.published().load().log_start > from => {
+                    let newest = self.published().load().offsets();
+                    let (log_start, log_end) = (newest.log_start, newest.log_end);
+                    return Err(ReadError::OutOfRange {
+                        offset: from,
+                        log_start,
+                        log_end,
+                    });
+                }
+                file => file?,
+            };
             // Offsets that the cleaner took are passed over: the next batch may be in the next
             // segment.
             let Some(first) = self.find(segment, &*file, from, limit)? else {

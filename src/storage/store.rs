@@ -295,7 +295,9 @@ impl Store {
 
     /// Changes how long producers are remembered (`producer.id.expiration.ms`).
     pub fn remember_producers_for(&self, ms: i64) {
-        self.core.producer_id_expiration_ms.store(ms, Ordering::Relaxed);
+        self.core
+            .producer_id_expiration_ms
+            .store(ms, Ordering::Relaxed);
     }
 
     /// Counts of the open files.

@@ -130,6 +130,30 @@ fn segments_roll_by_time_by_size_and_when_their_index_is_full() {
     assert_eq!(bases(&small_index, 0), [0, 5, 10]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_preallocated_segment_takes_its_room_at_once_and_gives_it_back() {
+    use std::os::unix::fs::MetadataExt;
+    let scratch = ScratchDirectory::new();
+    let mut bed = Bed::new(RealIo::shared(), scratch.path());
+    (bed.config.preallocate, bed.config.segment_bytes) = (true, 1 << 20);
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    let done = partition.append(batch(&["a"]), false).unwrap();
+    wait_committed(&partition, done.next_offset).unwrap();
+    let log = bed.dir.join("topic.1-0").join("00000000000000000000.log");
+    let metadata = std::fs::metadata(&log).unwrap();
+    assert!(metadata.len() < 1_000, "the length is that of the records");
+    assert!(
+        metadata.blocks() * 512 >= 1 << 20,
+        "{} blocks",
+        metadata.blocks()
+    );
+    store.close().unwrap();
+    let blocks = std::fs::metadata(&log).unwrap().blocks();
+    assert!(blocks * 512 <= 16_384, "{blocks} blocks");
+}
+
 #[test]
 fn snapshots_of_earlier_stops_do_not_pile_up() {
     let bed = Bed::new(MemoryIo::shared(), Path::new("/"));

@@ -2,6 +2,7 @@
 
 mod any_bytes;
 mod contract;
+mod cost;
 mod faults;
 mod files;
 mod idempotence;
