@@ -8,7 +8,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..10 {
         let broker = Broker::builder().memory().start().await?;
         broker.create_topic("mine", 1).await?;
-        broker.produce("mine", 0, [NewRecord::new(format!("of broker {number}"))]).await?;
+        broker
+            .produce("mine", 0, [NewRecord::new(format!("of broker {number}"))])
+            .await?;
         brokers.push(broker);
     }
     for broker in &brokers {

@@ -29,13 +29,17 @@ pub struct SystemClock {
 impl SystemClock {
     /// A shared system clock.
     pub fn shared() -> SharedClock {
-        Arc::new(Self { start: Instant::now() })
+        Arc::new(Self {
+            start: Instant::now(),
+        })
     }
 }
 
 impl Clock for SystemClock {
     fn wall(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
@@ -54,14 +58,18 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `wall`.
     pub fn at(wall: Timestamp) -> Arc<Self> {
-        Arc::new(Self { wall_ms: AtomicI64::new(wall.0), monotonic_ms: AtomicU64::new(0) })
+        Arc::new(Self {
+            wall_ms: AtomicI64::new(wall.0),
+            monotonic_ms: AtomicU64::new(0),
+        })
     }
 
     /// Moves both times forward.
     pub fn advance(&self, by: Duration) {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.monotonic_ms.fetch_add(ms, Ordering::SeqCst);
-        self.wall_ms.fetch_add(i64::try_from(ms).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.wall_ms
+            .fetch_add(i64::try_from(ms).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 }
 

@@ -17,13 +17,31 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("batch", &["wire", "model", "config", "clock"]),
     ("io", &["wire", "model", "config", "clock"]),
-    ("storage", &["batch", "io", "wire", "model", "config", "clock"]),
-    ("catalog", &["storage", "batch", "io", "wire", "model", "config", "clock"]),
-    ("broker", &["catalog", "storage", "batch", "io", "wire", "model", "config", "clock"]),
-    ("net", &["broker", "catalog", "storage", "batch", "io", "wire", "model", "config", "clock"]),
+    (
+        "storage",
+        &["batch", "io", "wire", "model", "config", "clock"],
+    ),
+    (
+        "catalog",
+        &["storage", "batch", "io", "wire", "model", "config", "clock"],
+    ),
+    (
+        "broker",
+        &[
+            "catalog", "storage", "batch", "io", "wire", "model", "config", "clock",
+        ],
+    ),
+    (
+        "net",
+        &[
+            "broker", "catalog", "storage", "batch", "io", "wire", "model", "config", "clock",
+        ],
+    ),
     (
         "kafka",
-        &["net", "broker", "catalog", "storage", "batch", "wire", "model", "config", "clock"],
+        &[
+            "net", "broker", "catalog", "storage", "batch", "wire", "model", "config", "clock",
+        ],
     ),
     (
         "server",
@@ -43,10 +61,18 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Words that may stand only in some rooms: the word, the rooms, and what to do instead.
 const BANNED: &[(&str, &[&str], &str)] = &[
-    ("kafka_protocol", &["kafka"], "wire types stop at the adapter"),
+    (
+        "kafka_protocol",
+        &["kafka"],
+        "wire types stop at the adapter",
+    ),
     ("SystemTime::now", &["clock"], "take a clock"),
     // Deadlines of the runtime's timers; a test pauses those with the runtime's own clock.
-    ("Instant::now", &["clock", "broker", "net", "kafka", "cli"], "take a clock"),
+    (
+        "Instant::now",
+        &["clock", "broker", "net", "kafka", "cli"],
+        "take a clock",
+    ),
     ("std::fs", &["io", "cli", "config"], "use the `io` trait"),
     ("tokio::fs", &[], "use the `io` trait"),
     ("block_in_place", &[], "move the work off the runtime"),
@@ -72,7 +98,10 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                found.push(Source { path: path.strip_prefix(&root).unwrap().to_owned(), text });
+                found.push(Source {
+                    path: path.strip_prefix(&root).unwrap().to_owned(),
+                    text,
+                });
             }
         }
     }
@@ -82,9 +111,15 @@ fn sources() -> Vec<Source> {
 
 /// The module path of a file: `kafka/api/fetch.rs` is `[kafka, api, fetch]`.
 fn module_of(path: &Path) -> Vec<String> {
-    let mut module: Vec<String> =
-        path.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+    let mut module: Vec<String> = path
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    if matches!(
+        module.last().map(String::as_str),
+        Some("mod" | "lib" | "main")
+    ) {
         module.pop();
     }
     module
@@ -120,9 +155,11 @@ fn code_of(text: &str) -> String {
                     continue;
                 }
                 at += 2 + hashes;
-                let end: String =
-                    std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
-                while at < chars.len() && !chars[at..].iter().take(end.len()).copied().eq(end.chars())
+                let end: String = std::iter::once('"')
+                    .chain(std::iter::repeat_n('#', hashes))
+                    .collect();
+                while at < chars.len()
+                    && !chars[at..].iter().take(end.len()).copied().eq(end.chars())
                 {
                     at += 1;
                 }
@@ -231,7 +268,11 @@ fn rooms_named(source: &Source) -> BTreeSet<String> {
                 let mut open = vec![(at, 0_usize)];
                 while let Some((at, above)) = open.pop() {
                     if tokens[at] == "super" && tokens.get(at + 1).is_some_and(|t| t == "::") {
-                        open.extend(heads(&tokens, at + 2).into_iter().map(|(at, _)| (at, above + 1)));
+                        open.extend(
+                            heads(&tokens, at + 2)
+                                .into_iter()
+                                .map(|(at, _)| (at, above + 1)),
+                        );
                     } else if above == file_depth + inline.len() {
                         named.insert(tokens[at].clone());
                     }
@@ -254,13 +295,19 @@ fn arrows_between_layers_point_right() {
             continue;
         }
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| name == room) else {
-            wrong.push(format!("{}: room `{room}` is not in the table", source.path.display()));
+            wrong.push(format!(
+                "{}: room `{room}` is not in the table",
+                source.path.display()
+            ));
             continue;
         };
         for named in rooms_named(&source) {
             let known = rooms.contains(&named.as_str());
             if known && named != *room && !allowed.contains(&named.as_str()) {
-                wrong.push(format!("{}: `{room}` may not name `{named}`", source.path.display()));
+                wrong.push(format!(
+                    "{}: `{room}` may not name `{named}`",
+                    source.path.display()
+                ));
             }
         }
     }
@@ -269,13 +316,32 @@ fn arrows_between_layers_point_right() {
 
 #[test]
 fn arrow_finder_sees_every_kind_of_path() {
-    let source = |path: &str, text: &str| Source { path: path.into(), text: text.to_owned() };
-    let named = |path, text| rooms_named(&source(path, text)).into_iter().collect::<Vec<_>>();
-    assert_eq!(named("a/mod.rs", "use crate::{net::x, kafka::{y, z}};"), ["kafka", "net"]);
+    let source = |path: &str, text: &str| Source {
+        path: path.into(),
+        text: text.to_owned(),
+    };
+    let named = |path, text| {
+        rooms_named(&source(path, text))
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        named("a/mod.rs", "use crate::{net::x, kafka::{y, z}};"),
+        ["kafka", "net"]
+    );
     assert_eq!(named("a/mod.rs", "fn f() { crate::io::open() }"), ["io"]);
     assert_eq!(named("a/mod.rs", "use super::storage::Store;"), ["storage"]);
-    assert_eq!(named("a/b.rs", "use super::sibling; use super::super::storage;"), ["storage"]);
-    assert_eq!(named("a/b.rs", "mod tests { use super::*; use super::super::super::cli; }"), ["cli"]);
+    assert_eq!(
+        named("a/b.rs", "use super::sibling; use super::super::storage;"),
+        ["storage"]
+    );
+    assert_eq!(
+        named(
+            "a/b.rs",
+            "mod tests { use super::*; use super::super::super::cli; }"
+        ),
+        ["cli"]
+    );
     assert_eq!(named("a/b.rs", "use super::{super::wire, c};"), ["wire"]);
     assert!(named("a/b.rs", "// crate::net\nlet s = \"crate::io\";").is_empty());
 }
@@ -287,7 +353,10 @@ fn every_module_opens_with_its_purpose() {
         .filter(|source| !source.text.starts_with("//! "))
         .map(|source| source.path.display().to_string())
         .collect();
-    assert!(silent.is_empty(), "no `//!` on the first line of: {silent:?}");
+    assert!(
+        silent.is_empty(),
+        "no `//!` on the first line of: {silent:?}"
+    );
 }
 
 #[test]
@@ -302,7 +371,10 @@ fn banned_words_stay_out() {
         // Tests may use the system directly; they stand last in a file, or in one of their own.
         let code = code_of(&source.text);
         let code = code.split("#[cfg(test)]").next().unwrap_or_default();
-        if module.iter().any(|name| matches!(name.as_str(), "tests" | "testing")) {
+        if module
+            .iter()
+            .any(|name| matches!(name.as_str(), "tests" | "testing"))
+        {
             continue;
         }
         for (word, rooms, instead) in BANNED {

@@ -1,5 +1,7 @@
 //! Many brokers in one process, on memory and on disk.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -7,8 +9,16 @@ use klamm::{Broker, NewRecord, Offset};
 
 async fn round_trip(broker: &Broker, text: &str) {
     broker.create_topic("own", 1).await.unwrap();
-    broker.produce("own", 0, [NewRecord::new(text.to_owned())]).await.unwrap();
-    let record = broker.consumer("own", 0, Offset(0)).unwrap().next().await.unwrap();
+    broker
+        .produce("own", 0, [NewRecord::new(text.to_owned())])
+        .await
+        .unwrap();
+    let record = broker
+        .consumer("own", 0, Offset(0))
+        .unwrap()
+        .next()
+        .await
+        .unwrap();
     assert_eq!(record.value.as_deref(), Some(text.as_bytes()));
 }
 
@@ -42,20 +52,35 @@ async fn twenty_brokers_live_in_one_process_and_are_dropped_cleanly() {
     let deadline = Instant::now() + Duration::from_secs(10);
     for address in addresses {
         while TcpStream::connect(address).is_ok() {
-            assert!(Instant::now() < deadline, "{address} still accepts connections");
+            assert!(
+                Instant::now() < deadline,
+                "{address} still accepts connections"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
     for number in (1..20).step_by(2) {
         let dir = folder.path().join(number.to_string());
         let broker = Broker::builder().data_dir(dir).start().await.unwrap();
-        let record = broker.consumer("own", 0, Offset(0)).unwrap().next().await.unwrap();
-        assert_eq!(record.value.as_deref(), Some(format!("of broker {number}").as_bytes()));
+        let record = broker
+            .consumer("own", 0, Offset(0))
+            .unwrap()
+            .next()
+            .await
+            .unwrap();
+        assert_eq!(
+            record.value.as_deref(),
+            Some(format!("of broker {number}").as_bytes())
+        );
         broker.stop().await.unwrap();
     }
     // The runtime keeps a few threads for blocking work; brokers keep none.
     while threads() > before + 12 {
-        assert!(Instant::now() < deadline, "{} threads, {before} before", threads());
+        assert!(
+            Instant::now() < deadline,
+            "{} threads, {before} before",
+            threads()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -63,17 +88,28 @@ async fn twenty_brokers_live_in_one_process_and_are_dropped_cleanly() {
 #[tokio::test]
 async fn a_second_broker_on_one_directory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Broker::builder().data_dir(folder.path()).start().await.unwrap();
+    let first = Broker::builder()
+        .data_dir(folder.path())
+        .start()
+        .await
+        .unwrap();
     let second = Broker::builder().data_dir(folder.path()).start().await;
     assert!(second.unwrap_err().to_string().contains("in use"));
     first.stop().await.unwrap();
-    Broker::builder().data_dir(folder.path()).start().await.unwrap();
+    Broker::builder()
+        .data_dir(folder.path())
+        .start()
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn an_exposed_listener_needs_to_be_meant() {
     let exposed = Broker::builder().memory().listen("0.0.0.0:0").start().await;
     assert!(exposed.unwrap_err().to_string().contains("--insecure"));
-    let meant = Broker::builder().memory().listen("0.0.0.0:0").set("klamm.insecure", "true");
+    let meant = Broker::builder()
+        .memory()
+        .listen("0.0.0.0:0")
+        .set("klamm.insecure", "true");
     meant.start().await.unwrap().stop().await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! `klamm serve` as a process: its flags, its ready line, its signals and exit codes.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -23,19 +25,33 @@ impl Serve {
             .spawn()
             .unwrap();
         let mut ready = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
         assert!(ready.starts_with("klamm ready kafka="), "{ready:?}");
         Self { child, ready }
     }
 
     fn address(&self) -> &str {
-        self.ready.split_once("kafka=").unwrap().1.split_whitespace().next().unwrap()
+        self.ready
+            .split_once("kafka=")
+            .unwrap()
+            .1
+            .split_whitespace()
+            .next()
+            .unwrap()
     }
 
     /// SIGTERM; the exit code.
     fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.child.wait().unwrap().code()
     }
 }
@@ -60,8 +76,14 @@ fn serve_says_when_it_is_ready_and_ends_with_zero_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let ready_file = folder.path().join("ready");
     let data = folder.path().join("data");
-    let args =
-        ["--data-dir", path(&data), "--listen", "127.0.0.1:0", "--ready-file", path(&ready_file)];
+    let args = [
+        "--data-dir",
+        path(&data),
+        "--listen",
+        "127.0.0.1:0",
+        "--ready-file",
+        path(&ready_file),
+    ];
     let serve = Serve::start(&args, &[]);
     assert_eq!(std::fs::read_to_string(&ready_file).unwrap(), serve.ready);
     assert!(std::net::TcpStream::connect(serve.address()).is_ok());
@@ -73,7 +95,13 @@ fn serve_says_when_it_is_ready_and_ends_with_zero_on_sigterm() {
 fn memory_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let serve = Serve::start(
-        &["--memory", "--listen", "127.0.0.1:0", "--set", &format!("log.dirs={}", path(folder.path()))],
+        &[
+            "--memory",
+            "--listen",
+            "127.0.0.1:0",
+            "--set",
+            &format!("log.dirs={}", path(folder.path())),
+        ],
         &[],
     );
     assert!(serve.ready.contains("durability=memory"));
@@ -85,22 +113,47 @@ fn memory_leaves_nothing_behind() {
 fn files_environment_flags_and_sets_override_one_another_in_this_order() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
-        ("server.properties", "num.partitions=2\nlisteners=PLAINTEXT://127.0.0.1:0\nklamm.durability=memory\n"),
-        ("klamm.toml", "num.partitions = 2\nlisteners = \"PLAINTEXT://127.0.0.1:0\"\n[klamm]\ndurability = \"memory\"\n"),
-        ("klamm.json", r#"{"num.partitions": 2, "listeners": "PLAINTEXT://127.0.0.1:0", "klamm": {"durability": "memory"}}"#),
+        (
+            "server.properties",
+            "num.partitions=2\nlisteners=PLAINTEXT://127.0.0.1:0\nklamm.durability=memory\n",
+        ),
+        (
+            "klamm.toml",
+            "num.partitions = 2\nlisteners = \"PLAINTEXT://127.0.0.1:0\"\n[klamm]\ndurability = \"memory\"\n",
+        ),
+        (
+            "klamm.json",
+            r#"{"num.partitions": 2, "listeners": "PLAINTEXT://127.0.0.1:0", "klamm": {"durability": "memory"}}"#,
+        ),
     ] {
         let file = folder.path().join(name);
         std::fs::write(&file, content).unwrap();
         let file = path(&file).to_owned();
         for (expected, args, env) in [
             ("2", vec![file.as_str()], vec![]),
-            ("3", vec![file.as_str()], vec![("KAFKA_NUM_PARTITIONS", "3")]),
-            ("4", vec![file.as_str(), "--set", "num.partitions=4"], vec![("KAFKA_NUM_PARTITIONS", "3")]),
+            (
+                "3",
+                vec![file.as_str()],
+                vec![("KAFKA_NUM_PARTITIONS", "3")],
+            ),
+            (
+                "4",
+                vec![file.as_str(), "--set", "num.partitions=4"],
+                vec![("KAFKA_NUM_PARTITIONS", "3")],
+            ),
         ] {
             let serve = Serve::start(&args, &env);
             let created = klamm(&["topic", "create", "counted", "-b", serve.address()]);
             assert!(created.status.success(), "{created:?}");
-            let described = klamm(&["topic", "describe", "counted", "-b", serve.address(), "--format", "json"]);
+            let described = klamm(&[
+                "topic",
+                "describe",
+                "counted",
+                "-b",
+                serve.address(),
+                "--format",
+                "json",
+            ]);
             let json: serde_json::Value = serde_json::from_slice(&described.stdout).unwrap();
             let text = json.to_string();
             let partitions = text.matches("\"partition\":").count().to_string();

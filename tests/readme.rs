@@ -1,5 +1,7 @@
 //! The README says only what is true: its table of APIs is the dispatch table, its commands exist.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -11,10 +13,16 @@ const END: &str = "<!-- /apis -->";
 fn table() -> String {
     let mut table = String::from("| key | API | versions |\n| --- | --- | --- |\n");
     for api in supported_apis() {
-        let versions =
-            if api.min == api.max { format!("{}", api.max) } else { format!("{}–{}", api.min, api.max) };
+        let versions = if api.min == api.max {
+            format!("{}", api.max)
+        } else {
+            format!("{}–{}", api.min, api.max)
+        };
         let note = if api.advertised_min < api.min {
-            format!(" (lists {} as well, and closes on it, as Kafka does)", api.advertised_min)
+            format!(
+                " (lists {} as well, and closes on it, as Kafka does)",
+                api.advertised_min
+            )
         } else {
             String::new()
         };
@@ -33,7 +41,11 @@ fn the_table_of_apis_is_the_one_in_the_code() {
         let renewed = format!("{}{}{}", &readme[..begin], table(), &readme[end..]);
         std::fs::write(path, renewed).unwrap();
     } else {
-        assert_eq!(&readme[begin..end], table(), "renew it with KLAMM_BLESS=1 cargo test");
+        assert_eq!(
+            &readme[begin..end],
+            table(),
+            "renew it with KLAMM_BLESS=1 cargo test"
+        );
     }
 }
 
@@ -42,8 +54,14 @@ fn the_embedded_snippet_is_the_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let example = std::fs::read_to_string(root.join("examples/embedded.rs")).unwrap();
-    let code = example.split_once("\n\n").expect("a blank line after the module's purpose").1;
-    assert!(readme.contains(code), "the snippet in the README differs from examples/embedded.rs");
+    let code = example
+        .split_once("\n\n")
+        .expect("a blank line after the module's purpose")
+        .1;
+    assert!(
+        readme.contains(code),
+        "the snippet in the README differs from examples/embedded.rs"
+    );
 }
 
 #[test]
@@ -51,7 +69,10 @@ fn continuous_integration_runs_the_readmes_test_command() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let ci = std::fs::read_to_string(root.join(".ci/run")).unwrap();
-    let command = readme.lines().find(|line| line.ends_with("# builds and passes the tests")).unwrap();
+    let command = readme
+        .lines()
+        .find(|line| line.ends_with("# builds and passes the tests"))
+        .unwrap();
     let command = command.split('#').next().unwrap().trim();
     assert!(ci.lines().any(|line| line == command), "{command}");
 }

@@ -34,7 +34,7 @@ fn lines_come_out_as_they_went_in_with_idempotence() {
             &[
                 ("enable.idempotence", "true"),
                 ("compression.type", codec),
-                ("sticky.partitioning.linger.ms", "2"),
+                ("sticky.partitioning.linger.ms", "0"),
                 ("queue.buffering.max.messages", "100000"),
             ],
         )

@@ -146,7 +146,10 @@ impl Broker {
     /// A clean stop: nothing is appended any more, everything is on disk, the marker is written.
     pub fn close(&self) -> Result<(), BrokerError> {
         self.catalog.snapshot().map_err(LoadError::from)?;
-        self.store.close().map_err(|source| OpenError::Io { path: self.store.log_dir().0, source })?;
+        self.store.close().map_err(|source| OpenError::Io {
+            path: self.store.log_dir().0,
+            source,
+        })?;
         Ok(())
     }
 }

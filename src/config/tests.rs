@@ -218,7 +218,10 @@ fn sources_of_the_other_rooms() -> String {
         }
     }
     let mut text = String::new();
-    read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut text);
+    read(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
+        &mut text,
+    );
     text
 }
 

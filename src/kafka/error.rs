@@ -5,16 +5,14 @@
 
 use kafka_protocol::ResponseError;
 
-use crate::broker::configs::{AlterError, DescribeError};
-use crate::broker::metadata::{LookupError, PageError};
-use crate::broker::topics::{
-    AssignmentError, CreateTopicError, DeleteTopicError, GrowTopicError,
-};
 use crate::batch::BatchError;
+use crate::broker::configs::{AlterError, DescribeError};
 use crate::broker::fetch::FetchError;
+use crate::broker::metadata::{LookupError, PageError};
 use crate::broker::offsets::OffsetError;
 use crate::broker::partitions::PartitionError;
 use crate::broker::produce::ProduceError;
+use crate::broker::topics::{AssignmentError, CreateTopicError, DeleteTopicError, GrowTopicError};
 use crate::catalog::CommitError;
 use crate::storage::{AppendError, ReadError};
 
@@ -202,9 +200,7 @@ impl KafkaCode for BatchError {
             Self::Unframed(_) | Self::UnframedTail(_) | Self::Checksum { .. } => {
                 ResponseError::CorruptMessage
             }
-            Self::TooLarge { .. } | Self::DecompressedTooLarge(_) => {
-                ResponseError::MessageTooLarge
-            }
+            Self::TooLarge { .. } | Self::DecompressedTooLarge(_) => ResponseError::MessageTooLarge,
             Self::Codec(_) | Self::Undecodable(_) | Self::OffsetGaps | Self::Compress(_) => {
                 ResponseError::UnknownServerError
             }

@@ -67,11 +67,19 @@ pub struct Builder {
 impl Builder {
     pub(super) fn library() -> Self {
         let free_port = Config::builder().flag("library", "listeners", "PLAINTEXT://127.0.0.1:0");
-        Self { settings: Settings::Sources(Box::new(free_port)), clock: None, seed: None }
+        Self {
+            settings: Settings::Sources(Box::new(free_port)),
+            clock: None,
+            seed: None,
+        }
     }
 
     pub(super) fn exactly(config: Config) -> Self {
-        Self { settings: Settings::Exactly(Box::new(config)), clock: None, seed: None }
+        Self {
+            settings: Settings::Exactly(Box::new(config)),
+            clock: None,
+            seed: None,
+        }
     }
 
     /// Changes the sources; a finished configuration stays as it is.
@@ -136,10 +144,16 @@ impl Builder {
         let mut bound = Vec::new();
         for listener in config.listeners() {
             check(listener, &config)?;
-            let endpoint = net::Endpoint { host: listener.host.clone(), port: listener.port };
+            let endpoint = net::Endpoint {
+                host: listener.host.clone(),
+                port: listener.port,
+            };
             let socket = net::Listener::bind(&endpoint, &limits)
                 .await
-                .map_err(|source| StartError::Listen { listener: listener.name.clone(), source })?;
+                .map_err(|source| StartError::Listen {
+                    listener: listener.name.clone(),
+                    source,
+                })?;
             bound.push((listener.clone(), socket));
         }
         let addresses: Vec<_> = bound
@@ -157,7 +171,11 @@ impl Builder {
 
         let (stopping, stopped) = watch::channel(false);
         let gate = net::Gate::new(limits);
-        tokio::spawn(adjust(Arc::clone(&core), Arc::clone(&gate), stopped.clone()));
+        tokio::spawn(adjust(
+            Arc::clone(&core),
+            Arc::clone(&gate),
+            stopped.clone(),
+        ));
         let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let slots = usize::try_from(slots).unwrap_or(0);
         let adapter = kafka::Adapter::new(Arc::clone(&core), slots, seed);
@@ -166,10 +184,21 @@ impl Builder {
             .map(|(listener, socket)| {
                 let advertised = advertised(&config, &listener.name, socket.address().port());
                 let protocol = adapter.listener(listener.name, advertised);
-                tokio::spawn(net::serve(socket, protocol, Arc::clone(&gate), stopped.clone()))
+                tokio::spawn(net::serve(
+                    socket,
+                    protocol,
+                    Arc::clone(&gate),
+                    stopped.clone(),
+                ))
             })
             .collect();
-        Ok(Broker { core, addresses, stopping, accepting, closed: false })
+        Ok(Broker {
+            core,
+            addresses,
+            stopping,
+            accepting,
+            closed: false,
+        })
     }
 }
 
@@ -201,7 +230,10 @@ fn is_loopback(host: &str) -> bool {
 
 /// What clients of a listener are told to connect to; `None` is the address that they dialled.
 fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(String, u16)> {
-    let told = config.advertised_listeners().iter().find(|told| told.name == listener)?;
+    let told = config
+        .advertised_listeners()
+        .iter()
+        .find(|told| told.name == listener)?;
     let everywhere = told
         .host
         .trim_start_matches('[')
@@ -211,7 +243,14 @@ fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(Strin
     if told.host.is_empty() || everywhere {
         return None;
     }
-    Some((told.host.clone(), if told.port == 0 { bound_port } else { told.port }))
+    Some((
+        told.host.clone(),
+        if told.port == 0 {
+            bound_port
+        } else {
+            told.port
+        },
+    ))
 }
 
 /// Has sockets and store follow those of their settings that change while the broker runs.
@@ -236,11 +275,12 @@ async fn adjust(
 
 fn limits(config: &Config) -> net::Limits {
     let count = |value: i32| usize::try_from(value).unwrap_or(0);
-    let ms = |value: i64| std::time::Duration::from_millis(u64::try_from(value).unwrap_or(u64::MAX));
+    let ms =
+        |value: i64| std::time::Duration::from_millis(u64::try_from(value).unwrap_or(u64::MAX));
     // Both are bounds of the same bytes; -1 of Kafka's leaves it to ours.
     let queued = usize::try_from(config.get(keys::QUEUED_MAX_REQUEST_BYTES)).unwrap_or(usize::MAX);
-    let in_flight = usize::try_from(config.get(keys::KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX))
-        .unwrap_or(usize::MAX);
+    let in_flight =
+        usize::try_from(config.get(keys::KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX)).unwrap_or(usize::MAX);
     let rate = u32::try_from(config.get(keys::MAX_CONNECTION_CREATION_RATE)).unwrap_or(u32::MAX);
     net::Limits {
         frame_bytes_max: count(config.get(keys::SOCKET_REQUEST_MAX_BYTES)),
@@ -263,7 +303,9 @@ fn limits(config: &Config) -> net::Limits {
 /// `host:count,…`, as `max.connections.per.ip.overrides` has it; a name stands for all of its
 /// addresses.
 fn per_address(text: &str) -> HashMap<IpAddr, usize> {
-    let entries = text.split(',').filter_map(|entry| entry.trim().rsplit_once(':'));
+    let entries = text
+        .split(',')
+        .filter_map(|entry| entry.trim().rsplit_once(':'));
     let entries = entries.filter_map(|(host, count)| Some((host, count.trim().parse().ok()?)));
     entries
         .flat_map(|(host, count)| {

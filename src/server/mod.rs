@@ -54,9 +54,10 @@ impl Broker {
 
     /// Address of the first listener.
     pub fn address(&self) -> SocketAddr {
-        self.addresses
-            .first()
-            .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |(_, address)| *address)
+        self.addresses.first().map_or_else(
+            || SocketAddr::from(([127, 0, 0, 1], 0)),
+            |(_, address)| *address,
+        )
     }
 
     /// `HOST:PORT` of the first listener, for `bootstrap.servers`.
@@ -66,8 +67,11 @@ impl Broker {
 
     /// The line that tells scripts that the broker can be used.
     pub fn ready_line(&self) -> String {
-        let addresses: Vec<String> =
-            self.addresses.iter().map(|(_, address)| format!("kafka={address}")).collect();
+        let addresses: Vec<String> = self
+            .addresses
+            .iter()
+            .map(|(_, address)| format!("kafka={address}"))
+            .collect();
         let config = &self.core.config;
         let durability = config.get(crate::config::keys::KLAMM_DURABILITY);
         match durability {
@@ -75,7 +79,10 @@ impl Broker {
             mode => {
                 let (dir, ..) = self.core.store.log_dir();
                 let addresses = addresses.join(" ");
-                format!("klamm ready {addresses} durability={mode} data={}", dir.display())
+                format!(
+                    "klamm ready {addresses} durability={mode} data={}",
+                    dir.display()
+                )
             }
         }
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Broker;
-use crate::batch::{BatchBuilder, BatchHeader, BuildError, Header, RecordFormatError, RecordsError};
+use crate::batch::{
+    BatchBuilder, BatchHeader, BuildError, Header, RecordFormatError, RecordsError,
+};
 use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions};
 use crate::broker::topics::{CreateTopicError, NewTopic};
 use crate::broker::{self, produce};
@@ -38,7 +40,10 @@ pub struct NewRecord {
 impl NewRecord {
     /// A record with this value alone.
     pub fn new(value: impl Into<Bytes>) -> Self {
-        Self { value: Some(value.into()), ..Self::default() }
+        Self {
+            value: Some(value.into()),
+            ..Self::default()
+        }
     }
 
     /// With this key.
@@ -107,7 +112,11 @@ pub enum ConsumeError {
 
 impl Broker {
     /// Creates a topic with the broker's default settings.
-    pub async fn create_topic(&self, name: &str, partitions: u16) -> Result<TopicId, CreateTopicError> {
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u16,
+    ) -> Result<TopicId, CreateTopicError> {
         let topic = NewTopic {
             name: name.to_owned(),
             partitions: Some(i32::from(partitions)),
@@ -129,10 +138,14 @@ impl Broker {
         partition: i32,
         records: impl IntoIterator<Item = NewRecord>,
     ) -> Result<Offset, ProduceError> {
-        let topic = self.topic(topic).ok_or_else(|| ProduceError::UnknownTopic(topic.to_owned()))?;
+        let topic = self
+            .topic(topic)
+            .ok_or_else(|| ProduceError::UnknownTopic(topic.to_owned()))?;
         let batch = batch(records, self.core.clock.wall()).build()?;
-        let appended =
-            self.core.produce(&topic, PartitionId(partition), batch.bytes, TIMEOUT).await?;
+        let appended = self
+            .core
+            .produce(&topic, PartitionId(partition), batch.bytes, TIMEOUT)
+            .await?;
         Ok(appended.base_offset)
     }
 
@@ -143,10 +156,20 @@ impl Broker {
         partition: i32,
         from: Offset,
     ) -> Result<Consumer, ConsumeError> {
-        let topic = self.topic(topic).ok_or_else(|| ConsumeError::UnknownTopic(topic.to_owned()))?;
-        let partition = TopicPartition { topic: topic.id, partition: PartitionId(partition) };
+        let topic = self
+            .topic(topic)
+            .ok_or_else(|| ConsumeError::UnknownTopic(topic.to_owned()))?;
+        let partition = TopicPartition {
+            topic: topic.id,
+            partition: PartitionId(partition),
+        };
         let core = Arc::clone(&self.core);
-        Ok(Consumer { core, partition, next: from, read: VecDeque::new() })
+        Ok(Consumer {
+            core,
+            partition,
+            next: from,
+            read: VecDeque::new(),
+        })
     }
 
     fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -160,10 +183,18 @@ fn batch(records: impl IntoIterator<Item = NewRecord>, now: Timestamp) -> BatchB
         let headers: Vec<Header<'_>> = record
             .headers
             .iter()
-            .map(|(key, value)| Header { key: key.as_bytes(), value: value.as_deref() })
+            .map(|(key, value)| Header {
+                key: key.as_bytes(),
+                value: value.as_deref(),
+            })
             .collect();
         let timestamp = record.timestamp.unwrap_or(now);
-        builder.push_with_headers(timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
+        builder.push_with_headers(
+            timestamp,
+            record.key.as_deref(),
+            record.value.as_deref(),
+            &headers,
+        );
     }
     builder
 }
@@ -253,7 +284,11 @@ impl Consumer {
 fn contents(records: &RecordBytes) -> std::io::Result<Bytes> {
     match records {
         RecordBytes::Memory(bytes) => Ok(bytes.clone()),
-        RecordBytes::Region { file, position, len } => {
+        RecordBytes::Region {
+            file,
+            position,
+            len,
+        } => {
             let mut buffer = vec![0; *len];
             let read = crate::io::read_full_at(&**file, &mut buffer, *position)?;
             buffer.truncate(read);

@@ -26,7 +26,7 @@ def write():
             "bootstrap.servers": BROKER,
             "enable.idempotence": True,
             "compression.type": codec,
-            "sticky.partitioning.linger.ms": 2,
+            "sticky.partitioning.linger.ms": 0,
         })
         failed = []
         delivered = [0]
