@@ -103,13 +103,14 @@ fn current_epoch(context: &Context) -> LeaderEpoch {
     LeaderEpoch(context.leader_epoch.load(Ordering::SeqCst))
 }
 
-/// Whether whole batches follow each other from `start` to `len`.
-fn leads_to_end(file: &Arc<dyn File>, base: Offset, start: u64, len: u64) -> io::Result<bool> {
-    let mut scan = Scan::new(&**file, Depth::Checksums, base, start, len);
+/// Whether a valid batch ends where the file does, when the walk goes on as recovery itself would:
+/// over damage, too. So a second recovery, of the file that the first one cut, judges alike.
+fn leads_to_end(mut scan: Scan<'_>) -> io::Result<bool> {
     loop {
         match scan.next() {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(true),
+            Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_some() => {}
             Err(ScanError::Damaged { .. }) => return Ok(false),
             Err(ScanError::Io(error)) => return Err(error),
         }
@@ -338,10 +339,7 @@ impl Loader<'_> {
             let mut island = scan.step_over_damage()?;
             // Within a batch that was cut short there may be, in a record, what looks like one.
             // It does not lead to the end of the file, as batches behind a damaged length do.
-            if let Some(bytes) = &island
-                && cut_short
-                && !leads_to_end(&file, base, bytes.end, len)?
-            {
+            if island.is_some() && cut_short && !leads_to_end(scan.clone())? {
                 island = None;
             }
             match island {

@@ -54,7 +54,7 @@ pub(super) enum ScanError {
 ///
 /// Memory is bounded by the window and by the largest batch that really is there: a length that
 /// reaches past the limit is damage, not a reason to allocate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scan<'a> {
     file: &'a dyn File,
     depth: Depth,

@@ -89,3 +89,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_length_that_reaches_beyond_the_cut_of_an_earlier_recovery_costs_nothing_more() {
+    let mut log = sound_log(12);
+    let len = log.len();
+    // The first batch claims bytes up to within the torn tail, a later one is damaged as well.
+    let claimed = i32::try_from(len + 500).unwrap();
+    log[8..12].copy_from_slice(&claimed.to_be_bytes());
+    log[len / 2] ^= 1;
+    log.extend_from_slice(&[10; 1500]);
+    let image = SegmentImage {
+        log: &log,
+        leader_epochs: b"0\n1\n0 0\n",
+        ..SegmentImage::default()
+    };
+    assert_eq!(check_recovery(image).map(|kept| kept.len()), Ok(len));
+}
