@@ -76,3 +76,18 @@ fn continuous_integration_runs_the_readmes_test_command() {
     let command = command.split('#').next().unwrap().trim();
     assert!(ci.lines().any(|line| line == command), "{command}");
 }
+
+#[test]
+fn every_path_in_the_map_of_the_house_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let folders = ["src/", "tests/", "compat-tests/", "fuzz/", "benches/", ".ci/"];
+    let mut paths = 0;
+    for path in map.split('`').skip(1).step_by(2) {
+        if folders.iter().any(|folder| path.starts_with(folder)) && !path.contains('<') {
+            assert!(root.join(path).exists(), "{path}");
+            paths += 1;
+        }
+    }
+    assert!(paths > 20, "{paths}");
+}

@@ -10,7 +10,7 @@
 //!
 //! Where to look: an append is `log`, what it makes visible `offsets`, what makes it durable
 //! `commit`; a read is `read` and `lookup`; a start is `store` and `load`; every format on disk
-//! is in [`format`].
+//! is in [`mod@format`].
 
 mod commit;
 mod core;

@@ -10,7 +10,7 @@
 //! ...      the record in that version
 //! ```
 //!
-//! To add a type: a row in [`schema!`] and its line in `record_set!`. A type that stands in
+//! To add a type: a row in `schema!` and its line in `record_set!`. A type that stands in
 //! neither is refused when a log is loaded, never skipped: the image would be wrong.
 
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Kafka's primitives, and the record schemas of the metadata log.
 //!
-//! *Owns:* [`Reader`] and [`Writer`] of Kafka's primitive types, the [`schema!`] table that describes
+//! *Owns:* [`Reader`] and [`Writer`] of Kafka's primitive types, the `schema!` table that describes
 //! a record once, the rows of the metadata log ([`metadata`]) and of control batches
 //! ([`control`]). *May use:* `model`. *Must not know:* requests, sockets, files.
 //!
@@ -8,7 +8,7 @@
 //! length is believed only as far as bytes are there, so that what a decode allocates is a small
 //! multiple of its input; what was encoded decodes to the same value.
 //!
-//! A new record is a row: a [`schema!`] entry with its fields, versions and tags as Kafka's JSON
+//! A new record is a row: a `schema!` entry with its fields, versions and tags as Kafka's JSON
 //! schema has them, and a line in the record set that gives it its key.
 
 mod error;
