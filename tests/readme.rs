@@ -50,7 +50,7 @@ fn the_table_of_apis_is_the_one_in_the_code() {
 }
 
 #[test]
-fn the_embedded_snippet_is_the_example() {
+fn the_snippets_in_rust_are_the_examples() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let example = std::fs::read_to_string(root.join("examples/embedded.rs")).unwrap();
@@ -81,7 +81,14 @@ fn continuous_integration_runs_the_readmes_test_command() {
 fn every_path_in_the_map_of_the_house_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let map = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
-    let folders = ["src/", "tests/", "compat-tests/", "fuzz/", "benches/", ".ci/"];
+    let folders = [
+        "src/",
+        "tests/",
+        "compat-tests/",
+        "fuzz/",
+        "benches/",
+        ".ci/",
+    ];
     let mut paths = 0;
     for path in map.split('`').skip(1).step_by(2) {
         if folders.iter().any(|folder| path.starts_with(folder)) && !path.contains('<') {
