@@ -32,5 +32,5 @@ pub use records::{
 };
 pub use validate::{
     BatchError, CompressionTarget, Origin, REJECTIONS_KEPT, RecordFault, RecordRejection,
-    RecordRejections, RecordSizes, Rules, Unframed, Validated, validate,
+    RecordRejections, RecordSizes, Rules, Unframed, Validated, find_record, validate,
 };

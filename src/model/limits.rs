@@ -10,6 +10,12 @@ pub const BATCH_HEADER_LENGTH: usize = 61;
 /// Kafka has no such bound.
 pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// The same for codecs that hold what they have made: zstd remembers as much as a frame asks it to,
+/// 128 MiB at most, and snappy makes a block as a whole. Allocators keep it, for each thread.
+pub const HELD_DECOMPRESSED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const _: () = assert!(HELD_DECOMPRESSED_BYTES_MAX < DECOMPRESSED_BATCH_BYTES_MAX);
+
 /// Largest request frame other than Produce, in bytes.
 pub const NON_PRODUCE_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 

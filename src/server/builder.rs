@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -15,6 +16,10 @@ use crate::io::{MemoryIo, RealIo, SharedIo};
 use crate::kafka;
 use crate::net;
 use crate::storage::Durability;
+
+/// How often a broker without commits looks whether a snapshot is due. The time between snapshots
+/// (`metadata.log.max.snapshot.interval.ms`, an hour) need not be kept to the minute.
+const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +181,7 @@ impl Builder {
             Arc::clone(&gate),
             stopped.clone(),
         ));
+        tokio::spawn(look_for_due_snapshots(Arc::clone(&core), stopped.clone()));
         let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let slots = usize::try_from(slots).unwrap_or(0);
         let adapter = kafka::Adapter::new(Arc::clone(&core), slots, seed);
@@ -274,6 +280,19 @@ async fn keep_up(
             // Whoever held the other end is gone, or says so.
             _ = stopped.changed() => return,
         }
+    }
+}
+
+/// Has the snapshot written that falls due while nothing is committed.
+async fn look_for_due_snapshots(core: Arc<broker::Broker>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SNAPSHOT_LOOK_INTERVAL) => {}
+            _ = stopped.changed() => return,
+        }
+        let core = Arc::clone(&core);
+        // It may wait for a commit that is writing. A panic was reported where it happened.
+        let _ = tokio::task::spawn_blocking(move || core.catalog.snapshot_if_due()).await;
     }
 }
 

@@ -220,19 +220,14 @@ fn first_record(
     wanted: impl Fn(&TimestampOffset) -> bool,
 ) -> std::io::Result<Option<TimestampOffset>> {
     let bytes = read_exact(file, batch.position, batch.header.total_len())?;
-    let Ok(records) = batch::records(&bytes) else {
-        return Ok(None);
+    let leader_epoch = Some(batch.header.leader_epoch);
+    let found = |(timestamp, offset)| TimestampOffset {
+        timestamp,
+        offset,
+        leader_epoch,
     };
-    for record in records.iter() {
-        let Ok(record) = record else { return Ok(None) };
-        let found = TimestampOffset {
-            timestamp: record.timestamp,
-            offset: record.offset,
-            leader_epoch: Some(batch.header.leader_epoch),
-        };
-        if wanted(&found) {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
+    let record = batch::find_record(&batch.header, &bytes, |timestamp, offset| {
+        wanted(&found((timestamp, offset)))
+    });
+    Ok(record.ok().flatten().map(found))
 }

@@ -25,8 +25,10 @@
 //!
 //! **What this refuses otherwise than Kafka**: a record whose length is a varint of more than
 //! five bytes is malformed, not an unknown server error; a compressed batch that yields more than
-//! [`DECOMPRESSED_BATCH_BYTES_MAX`] is too large, where Kafka has no bound.
+//! [`DECOMPRESSED_BATCH_BYTES_MAX`] ([`HELD_DECOMPRESSED_BYTES_MAX`] for snappy and zstd) is too
+//! large, where Kafka has no bound.
 //!
+//! [`HELD_DECOMPRESSED_BYTES_MAX`]: crate::model::limits::HELD_DECOMPRESSED_BYTES_MAX
 //! [`DECOMPRESSED_BATCH_BYTES_MAX`]: crate::model::limits::DECOMPRESSED_BATCH_BYTES_MAX
 
 mod framing;
@@ -47,6 +49,7 @@ pub use self::rules::{
     BatchError, CompressionTarget, Origin, REJECTIONS_KEPT, RecordFault, RecordRejection,
     RecordRejections, RecordSizes, Rules, Unframed,
 };
+pub use self::stream::find_record;
 use self::stream::{Offsets, Recompressor, stream};
 
 /// A batch that may be stored.

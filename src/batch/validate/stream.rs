@@ -3,10 +3,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 
-use crate::model::Timestamp;
-use crate::model::limits::{BATCH_HEADER_LENGTH, DECOMPRESSED_BATCH_BYTES_MAX};
+use crate::model::limits::{
+    BATCH_HEADER_LENGTH, DECOMPRESSED_BATCH_BYTES_MAX, HELD_DECOMPRESSED_BYTES_MAX,
+};
+use crate::model::{Offset, Timestamp};
 
 use super::super::codec::{Codec, Decoder, DecompressError, Encoder, Level, at_end};
+use super::super::header::BatchHeader;
 use super::super::records::RecordFormatError;
 use super::super::varint::{put_varint, read_varint, read_varlong, varint_len};
 use super::inspect::{Inspector, RecordFacts};
@@ -34,8 +37,7 @@ pub(super) fn stream(
 ) -> Result<Offsets, BatchError> {
     let header = *inspector.header();
     let payload = batch.get(BATCH_HEADER_LENGTH..).unwrap_or_default();
-    let cap = DECOMPRESSED_BATCH_BYTES_MAX.max(payload.len());
-    let mut input = BufReader::with_capacity(CHUNK_BYTES, Decoder::new(codec, payload, cap)?);
+    let mut input = decompressing(codec, payload)?;
     if header.record_count < 0 {
         return Err(RecordFormatError::RecordCount(header.record_count).into());
     }
@@ -47,9 +49,7 @@ pub(super) fn stream(
             offsets = Offsets::WithGaps;
         }
         inspector.check(RecordFacts {
-            timestamp: stamped.unwrap_or(Timestamp(
-                header.base_timestamp.0.wrapping_add(fields.timestamp_delta),
-            )),
+            timestamp: stamped.unwrap_or(fields.timestamp(&header)),
             offset: header.base_offset.plus(i64::from(fields.offset_delta)).0,
             sizes: fields.sizes,
         });
@@ -60,11 +60,55 @@ pub(super) fn stream(
     Ok(offsets)
 }
 
+/// The records' bytes, up to a cap that bounds what the codec holds, too.
+fn decompressing(codec: Codec, payload: &[u8]) -> Result<BufReader<Decoder<'_>>, DecompressError> {
+    let cap = match codec {
+        Codec::None | Codec::Gzip | Codec::Lz4 => DECOMPRESSED_BATCH_BYTES_MAX,
+        Codec::Snappy | Codec::Zstd => HELD_DECOMPRESSED_BYTES_MAX,
+    };
+    let decoder = Decoder::new(codec, payload, cap.max(payload.len()))?;
+    Ok(BufReader::with_capacity(CHUNK_BYTES, decoder))
+}
+
+/// The first record of a batch whose timestamp and offset are wanted, read only as far as it.
+///
+/// For batches that are stored: the checksum is not looked at.
+pub fn find_record(
+    header: &BatchHeader,
+    batch: &[u8],
+    mut wanted: impl FnMut(Timestamp, Offset) -> bool,
+) -> Result<Option<(Timestamp, Offset)>, BatchError> {
+    let payload = batch
+        .get(BATCH_HEADER_LENGTH..header.total_len())
+        .ok_or(RecordFormatError::Truncated)?;
+    if header.record_count <= 0 {
+        return Ok(None);
+    }
+    let mut input = decompressing(header.codec()?, payload)?;
+    let stamped = header.is_log_append_time().then_some(header.max_timestamp);
+    for _ in 0..header.record_count {
+        let fields = read_record(&mut input, 0, None)?;
+        let timestamp = stamped.unwrap_or(fields.timestamp(header));
+        let offset = header.base_offset.plus(i64::from(fields.offset_delta));
+        if wanted(timestamp, offset) {
+            return Ok(Some((timestamp, offset)));
+        }
+    }
+    Ok(None)
+}
+
 /// The fields of a record that decide about it.
 struct Fields {
     timestamp_delta: i64,
     offset_delta: i32,
     sizes: RecordSizes,
+}
+
+impl Fields {
+    /// Java's addition wraps.
+    fn timestamp(&self, header: &BatchHeader) -> Timestamp {
+        Timestamp(header.base_timestamp.0.wrapping_add(self.timestamp_delta))
+    }
 }
 
 /// Reads one record; with an output, writes it there with offset delta `renumbered`.
