@@ -1,7 +1,11 @@
 //! What small requests can make a broker's memory grow by, measured on a process of its own:
 //! batches that decompress to very much, and frames that promise very much.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
