@@ -178,3 +178,22 @@ fn mistakes_are_told_on_stderr_with_the_right_code() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("no-such-file.properties"));
 }
+
+#[test]
+fn several_addresses_are_several_listeners() {
+    let args = [
+        "--memory",
+        "--listen",
+        "127.0.0.1:0",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let serve = Serve::start(&args, &[]);
+    let addresses: Vec<_> = serve.ready.matches("kafka=").collect();
+    assert_eq!(addresses.len(), 2, "{}", serve.ready);
+    for part in serve.ready.split("kafka=").skip(1) {
+        let address = part.split_whitespace().next().unwrap();
+        assert!(std::net::TcpStream::connect(address).is_ok(), "{address}");
+    }
+    assert_eq!(serve.terminate(), Some(0));
+}

@@ -57,6 +57,9 @@ impl Args {
         }
         if !self.listen.is_empty() {
             sources = sources.flag("--listen", "listeners", &listeners(&self.listen));
+            if let Some(map) = protocols(&self.listen) {
+                sources = sources.flag("--listen", "listener.security.protocol.map", &map);
+            }
         }
         if self.insecure {
             sources = sources.flag("--insecure", "klamm.insecure", "true");
@@ -79,6 +82,17 @@ fn listeners(addresses: &[String]) -> String {
             _ => format!("PLAINTEXT{}://{address}", number + 1),
         });
     named.collect::<Vec<_>>().join(",")
+}
+
+/// What the names that [`listeners`] made up speak; `None` where it made up none.
+fn protocols(addresses: &[String]) -> Option<String> {
+    let made_up = (2..=addresses.len())
+        .zip(addresses.iter().skip(1))
+        .filter(|(_, address)| !address.contains("://"))
+        .map(|(number, _)| format!(",PLAINTEXT{number}:PLAINTEXT"))
+        .collect::<String>();
+    let known = "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL";
+    (!made_up.is_empty()).then(|| format!("{known}{made_up}"))
 }
 
 pub(crate) async fn run(args: Args, _format: Format) -> Result<(), CommandError> {
