@@ -259,18 +259,14 @@ fn advertised(config: &Config, listener: &str, bound_port: u16) -> Option<(Strin
     ))
 }
 
-/// Has sockets and store follow those of their settings that change while the broker runs, and the
-/// catalog write its snapshots by time.
+/// Has sockets and store follow those of their settings that change while the broker runs.
 async fn keep_up(
     core: Arc<broker::Broker>,
     gate: Arc<net::Gate>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut minute = tokio::time::interval(std::time::Duration::from_secs(60));
     loop {
         tokio::select! {
-            // A quiet catalog commits nothing that would make it look at the time.
-            _ = minute.tick() => core.catalog.snapshot_if_due(),
             () = core.settings.changed() => {
                 let config = core.effective_config();
                 gate.adjust(limits(&config));
