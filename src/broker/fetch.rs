@@ -57,6 +57,8 @@ pub struct Fetched {
     /// The largest epoch that reader and log share, and its end: what the reader has beyond it
     /// is not in this log.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// Whether the records are of a segment that is not the last one.
+    pub of_older_segment: bool,
 }
 
 /// Why a partition was not read.
@@ -80,7 +82,8 @@ impl Broker {
     /// Reads each of the partitions, in that order; an answer for each, in that order.
     ///
     /// Waits while there are fewer than `min_bytes`, up to `max_wait`; not once a partition fails
-    /// or its log turns out to differ from what the reader has. Whoever drops the future ends the
+    /// or its log turns out to differ from what the reader has, and not behind the last segment,
+    /// where what lacks is there already (`DelayedFetch.tryComplete`). Whoever drops the future ends the
     /// wait.
     pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> Vec<FetchResult> {
         let deadline = Instant::now() + options.max_wait;
@@ -161,14 +164,15 @@ impl<'a> Reader<'a> {
             offsets: read.offsets,
             aborted: read.aborted,
             diverging: None,
+            of_older_segment: read.of_older_segment,
         })
     }
 
     fn is_enough(&self, results: &[FetchResult]) -> bool {
         let ends_the_wait = |result: &FetchResult| {
-            result
-                .as_ref()
-                .map_or(true, |fetched| fetched.diverging.is_some())
+            result.as_ref().map_or(true, |fetched| {
+                fetched.diverging.is_some() || fetched.of_older_segment
+            })
         };
         self.options.max_wait.is_zero()
             || results.is_empty()
@@ -216,6 +220,7 @@ fn divergence(
         offsets,
         aborted: Vec::new(),
         diverging: Some((end_epoch, end)),
+        of_older_segment: false,
     }))
 }
 

@@ -183,6 +183,9 @@ pub struct ReadOutcome {
     pub offsets: Offsets,
     /// For `ReadCommitted`: aborted transactions that overlap what was read.
     pub aborted: Vec<AbortedTransaction>,
+    /// Whether they are of a segment before the last one that may be read: a read gives batches
+    /// of one segment, so there may be more, and waiting does not bring it.
+    pub of_older_segment: bool,
 }
 
 /// An aborted transaction, as Fetch reports it.

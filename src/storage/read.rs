@@ -82,6 +82,7 @@ impl Log {
             records: RecordBytes::EMPTY,
             offsets,
             aborted: Vec::new(),
+            of_older_segment: false,
         };
         if from >= bound.offset {
             return Ok(nothing);
@@ -118,7 +119,11 @@ impl Log {
             };
             let end = self.verify(segment, &*file, first.position, end, from)?;
             let records = take(&file, first.position, end).map_err(storage)?;
-            return Ok(ReadOutcome { records, ..nothing });
+            return Ok(ReadOutcome {
+                records,
+                of_older_segment: segment.base < bound.segment,
+                ..nothing
+            });
         }
         Ok(nothing)
     }
