@@ -185,6 +185,10 @@ impl Context {
     /// Notes below which offset the log is on disk, for the next checkpoint.
     pub(super) fn note_recovery_point(&self, offset: Offset) {
         let mut points = self.core.recovery_points.lock();
+        // Under the lock: the deletion takes the entry out after it said that it deletes.
+        if self.is_deleted() {
+            return;
+        }
         match points.get_mut(&self.directory) {
             Some(point) => *point = offset,
             None => {

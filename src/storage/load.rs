@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::batch::BatchHeader;
-use crate::io::{File, OpenMode};
+use crate::io::{File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::core::Context;
@@ -56,18 +56,23 @@ pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
 /// A crash can come between the deletion of a topic and that of its files; a topic of the same
 /// name must not find them.
 fn belongs_to_another_topic(context: &Context) -> bool {
-    let Ok(content) = context
-        .core
-        .io
-        .read(&context.path.join(names::PARTITION_METADATA))
-    else {
-        return false;
-    };
-    let Ok(content) = std::str::from_utf8(&content) else {
-        return false;
-    };
-    // One that makes no sense was cut short by a power cut: it is written again.
-    partition_metadata::decode(content).is_ok_and(|topic| topic != context.id.topic.to_base64())
+    let (io, path) = (
+        &context.core.io,
+        context.path.join(names::PARTITION_METADATA),
+    );
+    let topic = io.read(&path).ok().and_then(|content| {
+        let content = std::str::from_utf8(&content).ok()?;
+        partition_metadata::decode(content).ok().map(str::to_owned)
+    });
+    if let Some(topic) = topic {
+        return topic != context.id.topic.to_base64();
+    }
+    // A crash came before it was written, or cut it short.
+    let content = partition_metadata::encode(context.id.topic);
+    if let Err(error) = replace_file(&**io, &path, content.as_bytes(), Persist::Lazy) {
+        tracing::warn!(partition = context.directory, %error, "cannot write partition.metadata");
+    }
+    false
 }
 
 fn start_empty(context: &Arc<Context>, start: Offset, exists: bool) -> Arc<Log> {

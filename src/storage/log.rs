@@ -29,6 +29,8 @@ pub(super) struct Log {
     published: Published,
     writer: Mutex<Writer>,
     unsynced: Mutex<Unsynced>,
+    /// Held while files are written by their names beside the batches, never during a sync.
+    naming: Mutex<()>,
     /// Whether the commit thread has it on its list.
     queued: AtomicBool,
     /// Whether that is the list of what must be synced now.
@@ -104,6 +106,7 @@ impl Log {
             published: Published::new(view),
             writer: Mutex::new(writer),
             unsynced: Mutex::default(),
+            naming: Mutex::new(()),
             queued: AtomicBool::new(false),
             queued_urgently: AtomicBool::new(false),
         })
@@ -120,6 +123,12 @@ impl Log {
     /// Waits for the append that is going on, if any, and keeps others from beginning.
     pub(super) fn stop_writer(&self) -> parking_lot::MutexGuard<'_, Writer> {
         self.writer.lock()
+    }
+
+    /// Waits until no file is being written by its name, and keeps that from beginning: the
+    /// directory's name may soon be that of another topic's.
+    pub(super) fn stop_naming(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.naming.lock()
     }
 
     /// Appends a batch: judges its sequence, assigns its offsets, writes, publishes.
@@ -402,11 +411,13 @@ impl Log {
         // before it publishes, so the bytes below this end are in files taken now, or earlier.
         let view = arc_swap::Guard::into_inner(self.published.load());
         let mut work = std::mem::take(&mut *self.unsynced.lock());
+        let naming = self.naming.lock();
         if self.context.is_deleted() {
             return Ok(());
         }
         let durable = self.context.config.load().durability != Durability::Memory;
         let sealed = self.do_chores(&view, &mut work, chores);
+        drop(naming);
         if durable {
             match self.sync_files(&work) {
                 // Somebody deleted the partition under our hands.

@@ -166,6 +166,11 @@ impl Log {
         }
         {
             let mut log_starts = core.log_starts.lock();
+            // Under the lock: the deletion takes the entry out after it said that it deletes, and
+            // a topic of the same name must not begin at this offset.
+            if context.is_deleted() {
+                return Err(ReadError::Deleted);
+            }
             let log_start = log_starts
                 .entry(context.directory.clone())
                 .or_insert(before);

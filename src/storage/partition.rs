@@ -84,9 +84,12 @@ impl Partition {
     pub(super) fn end(&self, then: impl FnOnce()) {
         let _no_opening = self.opening.lock();
         self.context.deleted.store(true, Ordering::SeqCst);
-        let writer = self.log.get().map(|log| log.stop_writer());
+        let stopped = self
+            .log
+            .get()
+            .map(|log| (log.stop_writer(), log.stop_naming()));
         then();
-        drop(writer);
+        drop(stopped);
         if let Some(log) = self.log.get() {
             for segment in &*log.published().load().segments {
                 self.context.core.files.forget(segment.number);

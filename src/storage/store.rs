@@ -127,8 +127,23 @@ impl Store {
         found.clean |= found.directories.is_empty();
         found.recovery_points = read_checkpoint(io, &dir.join(names::RECOVERY_POINTS));
         found.log_starts = read_checkpoint(io, &dir.join(names::LOG_STARTS));
+        // A crash between the deletion of a partition and that of its entries leaves offsets that
+        // a partition of the same name must not take for its own, now or at a later start.
+        let entries_found = found.recovery_points.len() + found.log_starts.len();
+        found
+            .recovery_points
+            .retain(|name, _| found.directories.contains(name));
+        found
+            .log_starts
+            .retain(|name, _| found.directories.contains(name));
+        let has_leftovers = found.recovery_points.len() + found.log_starts.len() < entries_found;
         let clean = found.clean;
         let core = Arc::new(Core::new(&options, found));
+        if has_leftovers {
+            core.write_log_starts(Persist::Durable).map_err(at(dir))?;
+            core.write_recovery_points(Persist::Durable)
+                .map_err(at(dir))?;
+        }
         let meta_path = dir.join(names::META_PROPERTIES);
         let meta = match formatted {
             true => read_meta(&options, &meta_path)?,

@@ -224,3 +224,81 @@ fn a_directory_has_one_broker_and_keeps_its_identity() {
         ));
     });
 }
+
+#[test]
+fn a_read_says_whether_later_segments_hold_more() {
+    on_every_io(|io, dir| {
+        let mut bed = Bed::new(io, dir);
+        bed.config.segment_bytes = 100;
+        let (store, _) = bed.open();
+        let partition = bed.attach(&store, 1);
+        for value in ["a", "b"] {
+            partition.append(batch(&[value]), false).unwrap();
+        }
+        wait_committed(&partition, Offset(2)).unwrap();
+        for (from, older) in [(0, true), (1, false), (2, false)] {
+            let read = partition.read(Offset(from), 1 << 20, true, Isolation::ReadUncommitted);
+            assert_eq!(read.unwrap().of_older_segment, older, "{from}");
+        }
+    });
+}
+
+#[test]
+fn a_topic_of_the_same_name_takes_nothing_from_checkpoints() {
+    on_every_io(|io, dir| {
+        let bed = Bed::new(io.clone(), dir);
+        io.create_dir_all(&bed.dir).unwrap();
+        // What a crash leaves that comes between the two steps of a deletion.
+        for name in [
+            "log-start-offset-checkpoint",
+            "recovery-point-offset-checkpoint",
+        ] {
+            let file = io.open(&bed.dir.join(name), crate::io::OpenMode::Create);
+            file.unwrap()
+                .write_all_at(&[b"0\n1\ntopic.1 0 70\n"], 0)
+                .unwrap();
+        }
+        for values in [0, 1] {
+            let (store, _) = bed.open();
+            let partition = bed.attach(&store, 1);
+            let offsets = partition.offsets().unwrap();
+            assert_eq!(
+                (offsets.log_start, offsets.log_end),
+                (Offset(0), Offset(values))
+            );
+            partition.append(batch(&["a"]), false).unwrap();
+            wait_committed(&partition, Offset(values + 1)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_partition_that_was_deleted_leaves_no_log_start() {
+    on_every_io(|io, dir| {
+        let bed = Bed::new(io.clone(), dir);
+        let (store, _) = bed.open();
+        let partition = bed.attach(&store, 1);
+        partition.append(batch(&["a", "b"]), false).unwrap();
+        wait_committed(&partition, Offset(2)).unwrap();
+        store.delete(&partition.id());
+        assert_eq!(partition.delete_records(Offset(1)), Err(ReadError::Deleted));
+    });
+}
+
+#[test]
+fn partition_metadata_that_a_crash_prevented_is_written_at_the_next_start() {
+    on_every_io(|io, dir| {
+        let bed = Bed::new(io.clone(), dir);
+        let (store, _) = bed.open();
+        let partition = bed.attach(&store, 1);
+        partition.append(batch(&["a"]), false).unwrap();
+        wait_committed(&partition, Offset(1)).unwrap();
+        drop((partition, store));
+        let path = bed.dir.join("topic.1-0/partition.metadata");
+        let before = io.read(&path).unwrap();
+        io.remove_file(&path).unwrap();
+        let (store, _) = bed.open();
+        assert_eq!(bed.attach(&store, 1).offsets().unwrap().log_end, Offset(1));
+        assert_eq!(io.read(&path).unwrap(), before);
+    });
+}
