@@ -103,6 +103,7 @@ impl Broker {
             durability: options.durability,
             producer_id_expiration_ms: i64::from(config.get(keys::PRODUCER_ID_EXPIRATION_MS)),
             seed: random.u64(..),
+            upkeep: configs::upkeep(&config),
         })?;
         let catalog = Catalog::open(
             &store,

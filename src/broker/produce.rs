@@ -127,7 +127,7 @@ impl Broker {
 fn rules(settings: &TopicSettings) -> Rules {
     let level = Level::Exactly;
     Rules {
-        max_message_bytes: settings.max_message_bytes,
+        max_message_bytes: settings.log.max_message_bytes,
         log_append_time: settings.timestamp_type_log_append,
         timestamp_before_max_ms: settings.timestamp_before_max_ms,
         timestamp_after_max_ms: settings.timestamp_after_max_ms,
@@ -140,7 +140,7 @@ fn rules(settings: &TopicSettings) -> Rules {
             Compression::Lz4(value) => CompressionTarget::Fixed(Codec::Lz4, level(value)),
             Compression::Zstd(value) => CompressionTarget::Fixed(Codec::Zstd, level(value)),
         },
-        compacted: settings.compacted,
+        compacted: settings.log.compact,
         origin: Origin::Client,
     }
 }

@@ -48,7 +48,7 @@ impl Broker {
         if topic.name.is_internal() {
             return Err(DeleteRecordsError::InternalTopic(topic.name.to_string()));
         }
-        if !self.topic_settings(topic).deletes {
+        if !self.topic_settings(topic).log.delete {
             return Err(DeleteRecordsError::Policy(topic.name.to_string()));
         }
         let end = log.offsets()?.log_end;

@@ -85,14 +85,13 @@ impl Log {
             config: Arc::new(LogConfig {
                 segment_bytes: SEGMENT_BYTES,
                 segment_ms: i64::MAX,
-                segment_jitter_ms: 0,
                 segment_index_bytes: 1024 * 1024,
-                index_interval_bytes: 4096,
-                preallocate: false,
-                flush_messages: i64::MAX,
-                flush_ms: i64::MAX,
                 file_delete_delay_ms: 0,
                 durability: store.durability(),
+                // Its snapshots say what may go, nothing else does.
+                delete: false,
+                retention_ms: -1,
+                ..LogConfig::default()
             }),
         });
         Self {

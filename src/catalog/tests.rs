@@ -557,6 +557,7 @@ impl Real {
             durability: self.durability,
             producer_id_expiration_ms: i64::MAX,
             seed: 7,
+            upkeep: crate::storage::Upkeep::default(),
         })
         .unwrap();
         let options = CatalogOptions {

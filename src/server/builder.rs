@@ -272,6 +272,7 @@ async fn keep_up(
                 gate.adjust(limits(&config));
                 let expiration = config.get(keys::PRODUCER_ID_EXPIRATION_MS);
                 core.store.remember_producers_for(i64::from(expiration));
+                core.store.set_cleaner(broker::configs::cleaner(&config));
             }
             // Whoever held the other end is gone, or says so.
             _ = stopped.changed() => return,

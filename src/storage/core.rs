@@ -16,7 +16,7 @@ use crate::model::{Offset, TopicPartition};
 use super::commit::Commit;
 use super::file_cache::FileCache;
 use super::format::{names, offset_checkpoint};
-use super::options::{Durability, LogConfig};
+use super::options::{CleanerOptions, Durability, LogConfig};
 use super::removal::Removal;
 use super::segment::Files;
 use super::watch::Watch;
@@ -29,6 +29,8 @@ pub(super) struct Core {
     pub(super) clock: SharedClock,
     pub(super) durability: Durability,
     pub(super) producer_id_expiration_ms: AtomicI64,
+    /// Settings of the cleaner.
+    pub(super) cleaner: ArcSwap<CleanerOptions>,
     pub(super) files: FileCache,
     pub(super) commit: Commit,
     pub(super) removal: Removal,
@@ -66,6 +68,7 @@ impl Core {
             clock: options.clock.clone(),
             durability: options.durability,
             producer_id_expiration_ms: AtomicI64::new(options.producer_id_expiration_ms),
+            cleaner: ArcSwap::from_pointee(options.upkeep.cleaner.clone()),
             files: FileCache::new(options.io.clone(), options.open_files_max),
             commit: Commit::default(),
             removal: Removal::new(options.clock.clone()),

@@ -40,7 +40,7 @@ mod tests;
 
 pub use file_cache::FileCacheStats;
 pub use offsets::Offsets;
-pub use options::{Durability, LogConfig, PartitionSpec, StoreOptions};
+pub use options::{CleanerOptions, Durability, LogConfig, PartitionSpec, StoreOptions, Upkeep};
 pub use outcome::{
     AbortedTransaction, AppendError, Appended, Isolation, LogSize, OutOfOrderSequence, ReadError,
     ReadOutcome, RecordBytes, SequenceProblem, TimestampOffset,

@@ -39,10 +39,71 @@ pub struct StoreOptions {
     pub producer_id_expiration_ms: i64,
     /// Seed for everything random (jitter, new ids).
     pub seed: u64,
+    /// What goes on in the background.
+    pub upkeep: Upkeep,
+}
+
+/// When old segments are looked for, and how logs are compacted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upkeep {
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: i64,
+    /// Before the first look after a start.
+    pub initial_task_delay_ms: i64,
+    /// The cleaner.
+    pub cleaner: CleanerOptions,
+}
+
+/// Settings of the cleaner (`log.cleaner.*`); all but the first may change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CleanerOptions {
+    /// `log.cleaner.enable`.
+    pub enable: bool,
+    /// `log.cleaner.threads`.
+    pub threads: usize,
+    /// `log.cleaner.dedupe.buffer.size`: bytes for keys, of all threads together.
+    pub dedupe_buffer_bytes: u64,
+    /// `log.cleaner.io.buffer.size`: bytes for reading and writing, of all threads together.
+    pub io_buffer_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`: how full the table of keys may get, 0 to 1.
+    pub load_factor: f64,
+    /// `log.cleaner.io.max.bytes.per.second`: read and written, of all threads together.
+    pub io_max_bytes_per_second: f64,
+    /// `log.cleaner.backoff.ms`: the pause when there is nothing to clean.
+    pub backoff_ms: i64,
+    /// `message.max.bytes`: how far the buffers may grow for one batch.
+    pub max_message_bytes: usize,
+}
+
+/// Kafka's defaults.
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            retention_check_interval_ms: 300_000,
+            initial_task_delay_ms: 30_000,
+            cleaner: CleanerOptions::default(),
+        }
+    }
+}
+
+/// Kafka's defaults.
+impl Default for CleanerOptions {
+    fn default() -> Self {
+        Self {
+            enable: true,
+            threads: 1,
+            dedupe_buffer_bytes: 128 * 1024 * 1024,
+            io_buffer_bytes: 512 * 1024,
+            load_factor: 0.9,
+            io_max_bytes_per_second: f64::MAX,
+            backoff_ms: 15_000,
+            max_message_bytes: 1_048_588,
+        }
+    }
 }
 
 /// The settings of one partition's log, resolved from topic and broker settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`.
     pub segment_bytes: u64,
@@ -64,6 +125,51 @@ pub struct LogConfig {
     pub file_delete_delay_ms: i64,
     /// `klamm.durability` of the topic.
     pub durability: Durability,
+    /// `cleanup.policy` contains `delete`.
+    pub delete: bool,
+    /// `cleanup.policy` contains `compact`.
+    pub compact: bool,
+    /// `retention.ms`; -1 is no bound.
+    pub retention_ms: i64,
+    /// `retention.bytes`; -1 is no bound.
+    pub retention_bytes: i64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `delete.retention.ms`: how long a tombstone stays.
+    pub delete_retention_ms: i64,
+    /// `max.message.bytes`.
+    pub max_message_bytes: usize,
+}
+
+/// Kafka's defaults, and the durability that is the default with a data directory.
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 604_800_000,
+            segment_jitter_ms: 0,
+            segment_index_bytes: 10 * 1024 * 1024,
+            index_interval_bytes: 4096,
+            preallocate: false,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            file_delete_delay_ms: 60_000,
+            durability: Durability::Fsync,
+            delete: true,
+            compact: false,
+            retention_ms: 604_800_000,
+            retention_bytes: -1,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
+            delete_retention_ms: 86_400_000,
+            max_message_bytes: 1_048_588,
+        }
+    }
 }
 
 /// Which partition a log is, and with what settings.

@@ -83,19 +83,14 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
         durability: Durability::Fsync,
         producer_id_expiration_ms: i64::MAX,
         seed: 0,
+        upkeep: super::Upkeep::default(),
     };
     let (store, _) = Store::open(options).map_err(|error| error.to_string())?;
     let config = LogConfig {
-        segment_bytes: 1 << 30,
         segment_ms: i64::MAX,
-        segment_jitter_ms: 0,
-        segment_index_bytes: 10 << 20,
         index_interval_bytes: 256,
-        preallocate: false,
-        flush_messages: i64::MAX,
-        flush_ms: i64::MAX,
         file_delete_delay_ms: 0,
-        durability: Durability::Fsync,
+        ..LogConfig::default()
     };
     let topic_name = TopicName::new("t").map_err(|error| error.to_string())?;
     let partition = store.attach(PartitionSpec {

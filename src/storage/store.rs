@@ -18,7 +18,7 @@ use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
 use super::log::Log;
-use super::options::{Durability, PartitionSpec, StoreOptions};
+use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::parallel;
 use super::partition::Partition;
 
@@ -313,6 +313,11 @@ impl Store {
         self.core
             .producer_id_expiration_ms
             .store(ms, Ordering::Relaxed);
+    }
+
+    /// Changes the settings of the cleaner.
+    pub fn set_cleaner(&self, options: CleanerOptions) {
+        self.core.cleaner.store(Arc::new(options));
     }
 
     /// Counts of the open files.

@@ -25,15 +25,13 @@ use crate::broker::Broker;
 use crate::catalog::{ConfigResource, Image, Topic};
 use crate::config::{Config, Key, Origin, Overlay, Scope, Typed, keys};
 use crate::model::{Offset, TopicId};
-use crate::storage::{Durability, LogConfig};
+use crate::storage::{CleanerOptions, Durability, LogConfig, Upkeep};
 
 /// What the use cases need to know of a topic's settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicSettings {
     /// What its logs need.
     pub log: Arc<LogConfig>,
-    /// `max.message.bytes`.
-    pub max_message_bytes: usize,
     /// `message.timestamp.type=LogAppendTime`.
     pub timestamp_type_log_append: bool,
     /// `message.timestamp.before.max.ms`; `i64::MAX` is no bound.
@@ -42,10 +40,6 @@ pub struct TopicSettings {
     pub timestamp_after_max_ms: i64,
     /// `compression.type` with its level.
     pub compression: Compression,
-    /// `cleanup.policy` contains `compact`.
-    pub compacted: bool,
-    /// `cleanup.policy` contains `delete`.
-    pub deletes: bool,
     /// `min.insync.replicas`.
     pub min_insync_replicas: i32,
 }
@@ -76,6 +70,7 @@ impl TopicSettings {
             _ => values.get(topic::KLAMM_DURABILITY),
         };
         let bytes = |key: Key<i32>| u64::try_from(values.get(key)).unwrap_or_default();
+        let cleanup = values.get(topic::CLEANUP_POLICY);
         let log = LogConfig {
             segment_bytes: bytes(topic::SEGMENT_BYTES),
             segment_ms: values.get(topic::SEGMENT_MS),
@@ -87,11 +82,19 @@ impl TopicSettings {
             flush_ms: values.get(topic::FLUSH_MS),
             file_delete_delay_ms: values.get(topic::FILE_DELETE_DELAY_MS),
             durability: durability(durability_name),
+            delete: cleanup.contains(&"delete".to_owned()),
+            compact: cleanup.contains(&"compact".to_owned()),
+            retention_ms: values.get(topic::RETENTION_MS),
+            retention_bytes: values.get(topic::RETENTION_BYTES),
+            min_compaction_lag_ms: values.get(topic::MIN_COMPACTION_LAG_MS),
+            max_compaction_lag_ms: values.get(topic::MAX_COMPACTION_LAG_MS),
+            min_cleanable_dirty_ratio: values.get(topic::MIN_CLEANABLE_DIRTY_RATIO),
+            delete_retention_ms: values.get(topic::DELETE_RETENTION_MS),
+            max_message_bytes: usize::try_from(values.get(topic::MAX_MESSAGE_BYTES))
+                .unwrap_or_default(),
         };
         Self {
             log: Arc::new(log),
-            max_message_bytes: usize::try_from(values.get(topic::MAX_MESSAGE_BYTES))
-                .unwrap_or_default(),
             timestamp_type_log_append: values.get(topic::MESSAGE_TIMESTAMP_TYPE) == "LogAppendTime",
             timestamp_before_max_ms: values.get(topic::MESSAGE_TIMESTAMP_BEFORE_MAX_MS),
             timestamp_after_max_ms: values.get(topic::MESSAGE_TIMESTAMP_AFTER_MAX_MS),
@@ -103,16 +106,39 @@ impl TopicSettings {
                 "zstd" => Compression::Zstd(values.get(topic::COMPRESSION_ZSTD_LEVEL)),
                 _ => Compression::Producer,
             },
-            compacted: values
-                .get(topic::CLEANUP_POLICY)
-                .iter()
-                .any(|policy| policy == "compact"),
-            deletes: values
-                .get(topic::CLEANUP_POLICY)
-                .iter()
-                .any(|policy| policy == "delete"),
             min_insync_replicas: values.get(topic::MIN_INSYNC_REPLICAS),
         }
+    }
+}
+
+/// How long upkeep waits after a start (`log.initial.task.delay.ms`, which Kafka keeps internal);
+/// whoever wants to look more often wants the first look earlier, too.
+const INITIAL_TASK_DELAY_MS_MAX: i64 = 30_000;
+
+/// What the configuration says about upkeep in the background.
+pub fn upkeep(config: &Config) -> Upkeep {
+    let interval = config.get(keys::LOG_RETENTION_CHECK_INTERVAL_MS);
+    Upkeep {
+        retention_check_interval_ms: interval,
+        initial_task_delay_ms: interval.min(INITIAL_TASK_DELAY_MS_MAX),
+        cleaner: cleaner(config),
+    }
+}
+
+/// What the configuration says about the cleaner.
+pub fn cleaner(config: &Config) -> CleanerOptions {
+    let count = |value: i32| usize::try_from(value).unwrap_or_default();
+    CleanerOptions {
+        enable: config.get(keys::LOG_CLEANER_ENABLE),
+        threads: count(config.get(keys::LOG_CLEANER_THREADS)),
+        dedupe_buffer_bytes: u64::try_from(config.get(keys::LOG_CLEANER_DEDUPE_BUFFER_SIZE))
+            .unwrap_or_default(),
+        io_buffer_bytes: u64::try_from(config.get(keys::LOG_CLEANER_IO_BUFFER_SIZE))
+            .unwrap_or_default(),
+        load_factor: config.get(keys::LOG_CLEANER_IO_BUFFER_LOAD_FACTOR),
+        io_max_bytes_per_second: config.get(keys::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND),
+        backoff_ms: config.get(keys::LOG_CLEANER_BACKOFF_MS),
+        max_message_bytes: count(config.get(keys::MESSAGE_MAX_BYTES)),
     }
 }
 

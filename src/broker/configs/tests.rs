@@ -67,13 +67,13 @@ async fn every_setting_of_a_topic_that_is_not_inert_reaches_its_settings() {
         (6, 7, 8)
     );
     assert!(log.preallocate && after.timestamp_type_log_append);
-    assert_eq!(after.max_message_bytes, 9);
+    assert_eq!(after.log.max_message_bytes, 9);
     assert_eq!(
         (after.timestamp_before_max_ms, after.timestamp_after_max_ms),
         (10, 11)
     );
     assert_eq!(after.compression, Compression::Zstd(12));
-    assert!(after.compacted && !after.deletes);
+    assert!(after.log.compact && !after.log.delete);
     assert_eq!(after.min_insync_replicas, 2);
 }
 

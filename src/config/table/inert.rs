@@ -38,10 +38,6 @@ pub(super) const METADATA_DIR: Inert =
 /// Levels of lz4.
 pub(super) const LZ4_LEVEL: Inert =
     Inert::ByDesign("The encoder of lz4 knows one level; batches are valid all the same.");
-/// Retention.
-pub(super) const RETENTION: Inert = Inert::NotYet("Old segments are not removed yet.");
-/// Compaction.
-pub(super) const COMPACTION: Inert = Inert::NotYet("Logs are not compacted yet.");
 /// Groups.
 pub(super) const GROUPS: Inert = Inert::NotYet("Groups are not there yet.");
 /// Share groups.

@@ -16,52 +16,42 @@ settings! { Broker:
     /// Pause of the cleaner when there is nothing to clean.
     LOG_CLEANER_BACKOFF_MS: i64 = with("log.cleaner.backoff.ms", "15000")
         .check(Check::AtLeast(0))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Memory of the cleaner for keys, in bytes.
     LOG_CLEANER_DEDUPE_BUFFER_SIZE: i64 = with("log.cleaner.dedupe.buffer.size", "134217728")
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Default of the topics' `delete.retention.ms`.
     LOG_CLEANER_DELETE_RETENTION_MS: i64 = with("log.cleaner.delete.retention.ms", "86400000")
         .check(Check::AtLeast(0))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Whether the cleaner runs.
-    LOG_CLEANER_ENABLE: bool = with("log.cleaner.enable", "true").inert(inert::COMPACTION);
+    LOG_CLEANER_ENABLE: bool = with("log.cleaner.enable", "true");
     /// How full the cleaner's table of keys may get.
     LOG_CLEANER_IO_BUFFER_LOAD_FACTOR: f64 = with("log.cleaner.io.buffer.load.factor", "0.9")
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Memory of the cleaner for reading and writing, in bytes.
     LOG_CLEANER_IO_BUFFER_SIZE: i32 = with("log.cleaner.io.buffer.size", "524288")
         .check(Check::AtLeast(0))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Most that the cleaner reads and writes in a second.
     LOG_CLEANER_IO_MAX_BYTES_PER_SECOND: f64 = with("log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308")
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Default of the topics' `max.compaction.lag.ms`.
     LOG_CLEANER_MAX_COMPACTION_LAG_MS: i64 = with("log.cleaner.max.compaction.lag.ms", "9223372036854775807")
         .check(Check::AtLeast(1))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Default of the topics' `min.cleanable.dirty.ratio`.
     LOG_CLEANER_MIN_CLEANABLE_RATIO: f64 = with("log.cleaner.min.cleanable.ratio", "0.5")
         .check(Check::Between(0, 1))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Default of the topics' `min.compaction.lag.ms`.
     LOG_CLEANER_MIN_COMPACTION_LAG_MS: i64 = with("log.cleaner.min.compaction.lag.ms", "0")
         .check(Check::AtLeast(0))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Threads of the cleaner.
     LOG_CLEANER_THREADS: i32 = with("log.cleaner.threads", "1")
         .check(Check::AtLeast(0))
-        .dynamic()
-        .inert(inert::COMPACTION);
+        .dynamic();
     /// Default of the topics' `cleanup.policy`.
     LOG_CLEANUP_POLICY: Vec<String> = with("log.cleanup.policy", "delete")
         .check(Check::EachOf(&["compact", "delete"]))
@@ -116,17 +106,16 @@ settings! { Broker:
     /// Default of the topics' `preallocate`.
     LOG_PREALLOCATE: bool = with("log.preallocate", "false").dynamic();
     /// Default of the topics' `retention.bytes`.
-    LOG_RETENTION_BYTES: i64 = with("log.retention.bytes", "-1").dynamic().inert(inert::RETENTION);
+    LOG_RETENTION_BYTES: i64 = with("log.retention.bytes", "-1").dynamic();
     /// How often old segments are looked for.
     LOG_RETENTION_CHECK_INTERVAL_MS: i64 = with("log.retention.check.interval.ms", "300000")
-        .check(Check::AtLeast(1))
-        .inert(inert::RETENTION);
+        .check(Check::AtLeast(1));
     /// Default of the topics' `retention.ms`, in hours, after the finer units.
-    LOG_RETENTION_HOURS: i32 = with("log.retention.hours", "168").inert(inert::RETENTION);
+    LOG_RETENTION_HOURS: i32 = with("log.retention.hours", "168");
     /// Default of the topics' `retention.ms`, in minutes, after `log.retention.ms`.
-    LOG_RETENTION_MINUTES: Option<i32> = unset("log.retention.minutes").inert(inert::RETENTION);
+    LOG_RETENTION_MINUTES: Option<i32> = unset("log.retention.minutes");
     /// Default of the topics' `retention.ms`.
-    LOG_RETENTION_MS: Option<i64> = unset("log.retention.ms").dynamic().inert(inert::RETENTION);
+    LOG_RETENTION_MS: Option<i64> = unset("log.retention.ms").dynamic();
     /// Default of the topics' `segment.ms`, in hours, after `log.roll.ms`.
     LOG_ROLL_HOURS: i32 = with("log.roll.hours", "168").check(Check::AtLeast(1));
     /// Default of the topics' `segment.jitter.ms`, in hours, after `log.roll.jitter.ms`.

@@ -32,8 +32,7 @@ settings! { Topic:
     /// How long a tombstone stays in a compacted topic.
     DELETE_RETENTION_MS: i64 = with("delete.retention.ms", "86400000")
         .check(Check::AtLeast(0))
-        .synonyms(&["log.cleaner.delete.retention.ms"])
-        .inert(inert::COMPACTION);
+        .synonyms(&["log.cleaner.delete.retention.ms"]);
     /// Time between the removal of a segment from the log and that of its files.
     FILE_DELETE_DELAY_MS: i64 = with("file.delete.delay.ms", "60000")
         .check(Check::AtLeast(0))
@@ -71,8 +70,7 @@ settings! { Topic:
     /// Longest time that a record stays out of compaction.
     MAX_COMPACTION_LAG_MS: i64 = with("max.compaction.lag.ms", "9223372036854775807")
         .check(Check::AtLeast(1))
-        .synonyms(&["log.cleaner.max.compaction.lag.ms"])
-        .inert(inert::COMPACTION);
+        .synonyms(&["log.cleaner.max.compaction.lag.ms"]);
     /// Largest record batch, in bytes as stored.
     MAX_MESSAGE_BYTES: i32 = with("max.message.bytes", "1048588")
         .check(Check::AtLeast(0))
@@ -92,13 +90,11 @@ settings! { Topic:
     /// Share of a log that must be uncompacted before it is compacted.
     MIN_CLEANABLE_DIRTY_RATIO: f64 = with("min.cleanable.dirty.ratio", "0.5")
         .check(Check::Between(0, 1))
-        .synonyms(&["log.cleaner.min.cleanable.ratio"])
-        .inert(inert::COMPACTION);
+        .synonyms(&["log.cleaner.min.cleanable.ratio"]);
     /// Shortest time that a record stays out of compaction.
     MIN_COMPACTION_LAG_MS: i64 = with("min.compaction.lag.ms", "0")
         .check(Check::AtLeast(0))
-        .synonyms(&["log.cleaner.min.compaction.lag.ms"])
-        .inert(inert::COMPACTION);
+        .synonyms(&["log.cleaner.min.compaction.lag.ms"]);
     /// Replicas that must be in sync for a write with acks=all.
     MIN_INSYNC_REPLICAS: i32 = with("min.insync.replicas", "1")
         .check(Check::AtLeast(1))
@@ -114,13 +110,11 @@ settings! { Topic:
     REMOTE_STORAGE_ENABLE: bool = with("remote.storage.enable", "false").inert(inert::REMOTE);
     /// Size of a partition above which its oldest segments go; -1 for no bound.
     RETENTION_BYTES: i64 = with("retention.bytes", "-1")
-        .synonyms(&["log.retention.bytes"])
-        .inert(inert::RETENTION);
+        .synonyms(&["log.retention.bytes"]);
     /// Age above which segments go; -1 for no bound.
     RETENTION_MS: i64 = with("retention.ms", "604800000")
         .check(Check::AtLeast(-1))
-        .synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"])
-        .inert(inert::RETENTION);
+        .synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"]);
     /// Size at which the log starts a new segment.
     SEGMENT_BYTES: i32 = with("segment.bytes", "1073741824")
         .check(Check::AtLeast(1_048_576))

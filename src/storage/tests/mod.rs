@@ -61,6 +61,7 @@ impl Bed {
             durability: self.config.durability,
             producer_id_expiration_ms: 86_400_000,
             seed: 7,
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -87,16 +88,8 @@ impl Bed {
 
 pub(super) fn config() -> LogConfig {
     LogConfig {
-        segment_bytes: 1 << 30,
-        segment_ms: 604_800_000,
-        segment_jitter_ms: 0,
-        segment_index_bytes: 10 * 1024 * 1024,
-        index_interval_bytes: 4096,
-        preallocate: false,
-        flush_messages: i64::MAX,
-        flush_ms: i64::MAX,
         file_delete_delay_ms: 0,
-        durability: Durability::Fsync,
+        ..LogConfig::default()
     }
 }
 
