@@ -16,6 +16,7 @@ use crate::model::{Offset, TopicPartition};
 use super::commit::Commit;
 use super::file_cache::FileCache;
 use super::format::{names, offset_checkpoint};
+use super::journal::DurablePoints;
 use super::options::{CleanerOptions, Durability, LogConfig};
 use super::removal::Removal;
 use super::segment::Files;
@@ -44,6 +45,10 @@ pub(super) struct Core {
     points_on_disk: Mutex<HashSet<String>>,
     /// First readable offsets, by directory.
     pub(super) log_starts: Mutex<offset_checkpoint::Offsets>,
+    /// What the journal said at the start: below these offsets logs were on disk, so damage there
+    /// is no torn tail. A lower bound of what was acknowledged in `fsync` mode.
+    #[allow(dead_code)]
+    pub(super) durable_offsets: DurablePoints,
     pub(super) random: Mutex<fastrand::Rng>,
     pub(super) next_segment: AtomicU64,
     /// The first failed sync: final, since nobody knows what is on disk after it.
@@ -58,6 +63,7 @@ pub(super) struct FoundState {
     pub(super) directories: HashSet<String>,
     pub(super) recovery_points: offset_checkpoint::Offsets,
     pub(super) log_starts: offset_checkpoint::Offsets,
+    pub(super) durable_offsets: DurablePoints,
 }
 
 impl Core {
@@ -77,6 +83,7 @@ impl Core {
             points_on_disk: Mutex::new(found.recovery_points.keys().cloned().collect()),
             recovery_points: Mutex::new(found.recovery_points),
             log_starts: Mutex::new(found.log_starts),
+            durable_offsets: found.durable_offsets,
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             next_segment: AtomicU64::new(0),
             failure: OnceLock::new(),

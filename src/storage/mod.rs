@@ -17,6 +17,7 @@ mod core;
 mod epochs;
 mod file_cache;
 pub mod format;
+mod journal;
 mod load;
 mod log;
 mod lookup;

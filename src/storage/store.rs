@@ -17,6 +17,7 @@ use super::core::{Context, Core, FoundState};
 use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
+use super::journal;
 use super::log::Log;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::parallel;
@@ -127,6 +128,8 @@ impl Store {
         found.clean |= found.directories.is_empty();
         found.recovery_points = read_checkpoint(io, &dir.join(names::RECOVERY_POINTS));
         found.log_starts = read_checkpoint(io, &dir.join(names::LOG_STARTS));
+        let journal = journal::read(&**io, &dir.join(names::DURABLE_OFFSETS));
+        found.durable_offsets = journal.map(|found| found.points).unwrap_or_default();
         // A crash between the deletion of a partition and that of its entries leaves offsets that
         // a partition of the same name must not take for its own, now or at a later start.
         let entries_found = found.recovery_points.len() + found.log_starts.len();

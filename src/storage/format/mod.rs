@@ -1,9 +1,11 @@
 //! Every structure that a partition or data directory holds, one file each: layout, encode, decode.
 //!
-//! The formats are Kafka's; its `DumpLogSegments` reads what is written here. Record batches, the
-//! content of `.log` files, are the business of [`crate::batch`].
+//! The formats are Kafka's; its `DumpLogSegments` reads what is written here. Those of files whose
+//! names begin with `klamm-` are our own. Record batches, the content of `.log` files, are the
+//! business of [`crate::batch`].
 
 pub mod clean_shutdown;
+pub mod journal;
 pub mod leader_epochs;
 pub mod meta_properties;
 pub mod names;

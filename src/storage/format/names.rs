@@ -8,6 +8,7 @@
 //!   recovery-point-offset-checkpoint   below this offset a log is on disk
 //!   log-start-offset-checkpoint        log starts that are not a segment's base
 //!   replication-offset-checkpoint      high watermarks
+//!   klamm-durable-offsets              below this offset a log was on disk, newer than all others
 //!   <topic>-<partition>/
 //!     00000000000000000000.log         record batches; the name is the first offset it may hold
 //!     00000000000000000000.index       offset → position
@@ -33,6 +34,8 @@ pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// High watermarks.
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// Offsets below which logs are on disk, as each round notes them.
+pub const DURABLE_OFFSETS: &str = "klamm-durable-offsets";
 /// Where the leader epochs of one partition began.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic id of one partition.
