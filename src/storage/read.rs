@@ -295,7 +295,10 @@ impl Log {
         if segment.is_verified(start, end) {
             return Ok(end);
         }
-        let mut scan = segment.scan(file, Depth::Checksums, start, end);
+        let epochs = self.published().load().epochs.clone();
+        let mut scan = segment
+            .scan(file, Depth::Checksums, start, end)
+            .with_epochs(&epochs);
         let valid_end = loop {
             match scan.next() {
                 Ok(Some(_)) => {}

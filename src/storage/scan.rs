@@ -8,6 +8,8 @@ use crate::io::{File, read_full_at};
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset};
 
+use super::epochs::Epochs;
+
 /// How much of each batch is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
@@ -66,6 +68,8 @@ pub(super) struct Scan<'a> {
     gaps: bool,
     /// Leader epoch of the batch before.
     epoch: LeaderEpoch,
+    /// Which leader epoch an offset belongs to, where that is known.
+    epochs: Option<&'a Epochs>,
     /// Stretches that are known to be damaged, ascending.
     damage: &'a [Range<u64>],
     /// Offsets beyond this one cannot stand in this segment.
@@ -109,6 +113,7 @@ impl<'a> Scan<'a> {
             gaps: true,
             damage: &[],
             epoch: LeaderEpoch(-1),
+            epochs: None,
             offset_limit: base.plus(i64::from(i32::MAX)),
             window: Vec::new(),
             window_start: 0,
@@ -125,6 +130,14 @@ impl<'a> Scan<'a> {
     /// Takes these stretches for damaged, whatever their bytes look like now.
     pub(super) fn with_damage(mut self, damage: &'a [Range<u64>]) -> Self {
         self.damage = damage;
+        self
+    }
+
+    /// Takes a leader epoch other than the one known for the offset for damage. Epochs lie outside
+    /// the checksum; without this, all that can be seen is one that goes back, or is out of line
+    /// with the batch behind it.
+    pub(super) fn with_epochs(mut self, epochs: &'a Epochs) -> Self {
+        self.epochs = Some(epochs);
         self
     }
 
@@ -175,14 +188,45 @@ impl<'a> Scan<'a> {
         if self.depth == Depth::Checksums && !header.crc_matches(self.bytes(position, len)?) {
             return Err(damaged("its checksum does not match".to_owned()));
         }
-        if self.depth == Depth::Checksums && header.leader_epoch < self.epoch {
-            let (got, before) = (header.leader_epoch, self.epoch);
-            return Err(damaged(format!("leader epoch {got} follows {before}")));
+        if self.depth == Depth::Checksums
+            && let Some(reason) = self.wrong_epoch(&header)?
+        {
+            return Err(damaged(reason));
         }
         self.epoch = header.leader_epoch;
         self.position += len as u64;
         self.next_offset = header.next_offset();
         Ok(Some(Scanned { header, position }))
+    }
+
+    /// What is wrong with the leader epoch of the batch where the walk stands, whose checksum holds.
+    ///
+    /// Epochs never go back. Where one seems to, the batch that raised it is the odd one out, if
+    /// the batch behind it is in line with what was before: so the one behind is looked at, too,
+    /// and one flipped bit costs one batch.
+    fn wrong_epoch(&mut self, header: &BatchHeader) -> io::Result<Option<String>> {
+        let (got, before) = (header.leader_epoch, self.epoch);
+        let known = self.epochs.and_then(|epochs| epochs.at(header.base_offset));
+        if let Some(known) = known {
+            return Ok((got != known).then(|| format!("leader epoch {got} instead of {known}")));
+        }
+        if got < before {
+            return Ok(Some(format!("leader epoch {got} follows {before}")));
+        }
+        if got == before {
+            return Ok(None);
+        }
+        let behind = self.position + header.total_len() as u64;
+        let behind = BatchHeader::parse(self.bytes(behind, BATCH_HEADER_LENGTH)?);
+        let odd = behind.ok().filter(|behind| {
+            behind.base_offset == header.next_offset()
+                && behind.leader_epoch >= before
+                && behind.leader_epoch < got
+        });
+        Ok(odd.map(|behind| {
+            let after = behind.leader_epoch;
+            format!("leader epoch {got} between {before} and {after}")
+        }))
     }
 
     fn is_damaged(&self, position: u64) -> bool {
@@ -273,12 +317,12 @@ impl<'a> Scan<'a> {
 
     /// `len` bytes at `position`, or fewer at the end of the file.
     fn bytes(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
-        let wanted = len.min(usize::try_from(self.limit - position).unwrap_or(usize::MAX));
+        let rest = usize::try_from(self.limit.saturating_sub(position)).unwrap_or(usize::MAX);
+        let wanted = len.min(rest);
         let inside = |start: u64, window: &[u8]| {
             position >= start && position + wanted as u64 <= start + window.len() as u64
         };
         if !inside(self.window_start, &self.window) {
-            let rest = usize::try_from(self.limit - position).unwrap_or(usize::MAX);
             self.window
                 .resize(self.depth.window().max(wanted).min(rest), 0);
             self.window_start = position;

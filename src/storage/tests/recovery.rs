@@ -445,3 +445,50 @@ fn a_base_offset_that_rotted_after_a_clean_stop_is_noticed() {
     let read = partition.read(Offset(all.len() as i64 - 1), 100, true, Isolation::LogEnd);
     assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{read:?}");
 }
+
+#[test]
+fn a_flipped_leader_epoch_costs_the_batch_that_has_it_and_no_other() {
+    for clean in [true, false] {
+        let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+        let all = crashed(&bed, 9);
+        if clean {
+            let (store, _) = bed.open();
+            bed.attach(&store, 1).offsets().unwrap();
+            store.close().unwrap();
+        }
+        let root = bed.io.read_dir(&bed.dir).unwrap();
+        let root: Vec<_> = root
+            .into_iter()
+            .filter(|entry| !entry.is_dir)
+            .map(|entry| (entry.path.clone(), bed.io.read(&entry.path).unwrap()))
+            .collect();
+        let log = segment_path(&bed, "00000000000000000000.log");
+        let content = bed.io.read(&log).unwrap();
+        let mut position = 0;
+        // The last one after an unclean stop may as well be of a new epoch.
+        while position < content.len() - batch(&["8.0", "8.1", "8.2"]).bytes.len() {
+            let header = BatchHeader::parse(&content[position..]).unwrap();
+            for byte in 12..16 {
+                let mut flipped = content.clone();
+                flipped[position + byte] ^= 0x80;
+                overwrite(&*bed.io, &log, &flipped);
+                let (store, _) = bed.open();
+                let partition = bed.attach(&store, 1);
+                let read = |from: Offset| partition.read(from, 1, true, Isolation::ReadUncommitted);
+                assert!(
+                    matches!(read(header.base_offset), Err(ReadError::Corrupt { .. })),
+                    "{clean} {position} {byte}"
+                );
+                for (offset, _) in &all {
+                    let bad = (header.base_offset.0..=header.last_offset().0).contains(offset);
+                    assert_eq!(read(Offset(*offset)).is_err(), bad, "{position} {offset}");
+                }
+                drop((partition, store));
+                for (path, content) in &root {
+                    overwrite(&*bed.io, path, content);
+                }
+            }
+            position += header.total_len();
+        }
+    }
+}
