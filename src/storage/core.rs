@@ -14,6 +14,7 @@ use crate::io::{Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicPartition};
 
 use super::commit::Commit;
+use super::damage::{Damage, DamageList, Lost};
 use super::file_cache::FileCache;
 use super::format::{names, offset_checkpoint};
 use super::journal::DurablePoints;
@@ -45,6 +46,10 @@ pub(super) struct Core {
     points_on_disk: Mutex<HashSet<String>>,
     /// First readable offsets, by directory.
     pub(super) log_starts: Mutex<offset_checkpoint::Offsets>,
+    /// Offsets below which logs may have gaps, by directory.
+    pub(super) compacted: Mutex<offset_checkpoint::Offsets>,
+    /// What is known to be damaged.
+    pub(super) damage: DamageList,
     /// What the journal said at the start: below these offsets logs were on disk, so damage there
     /// is no torn tail. A lower bound of what was acknowledged in `fsync` mode.
     #[allow(dead_code)]
@@ -63,6 +68,7 @@ pub(super) struct FoundState {
     pub(super) directories: HashSet<String>,
     pub(super) recovery_points: offset_checkpoint::Offsets,
     pub(super) log_starts: offset_checkpoint::Offsets,
+    pub(super) compacted: offset_checkpoint::Offsets,
     pub(super) durable_offsets: DurablePoints,
 }
 
@@ -83,6 +89,8 @@ impl Core {
             points_on_disk: Mutex::new(found.recovery_points.keys().cloned().collect()),
             recovery_points: Mutex::new(found.recovery_points),
             log_starts: Mutex::new(found.log_starts),
+            compacted: Mutex::new(found.compacted),
+            damage: DamageList::default(),
             durable_offsets: found.durable_offsets,
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             next_segment: AtomicU64::new(0),
@@ -133,6 +141,9 @@ impl Core {
         if self.log_starts.lock().remove(directory).is_some() {
             self.write_log_starts(Persist::Durable)?;
         }
+        if self.compacted.lock().remove(directory).is_some() {
+            self.write_compacted(Persist::Lazy)?;
+        }
         self.recovery_points.lock().remove(directory);
         if self.points_on_disk.lock().contains(directory) {
             self.write_recovery_points(Persist::Lazy)?;
@@ -177,6 +188,8 @@ pub(super) struct Context {
     pub(super) config: ArcSwap<LogConfig>,
     pub(super) watch: Arc<Watch>,
     pub(super) deleted: AtomicBool,
+    /// Below it offsets may be missing between batches.
+    pub(super) gaps_below: AtomicI64,
 }
 
 impl Context {
@@ -190,6 +203,18 @@ impl Context {
 
     pub(super) fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::SeqCst)
+    }
+
+    /// Notes, and says loudly, that a part of the log cannot be read.
+    pub(super) fn report_damage(&self, segment: Offset, lost: &Lost, reason: &str) {
+        self.core.damage.report(Damage {
+            partition: self.id,
+            directory: self.directory.clone(),
+            segment,
+            bytes: lost.bytes.clone(),
+            offsets: lost.offsets.clone(),
+            reason: reason.to_owned(),
+        });
     }
 
     /// Notes below which offset the log is on disk, for the next checkpoint.

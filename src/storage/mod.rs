@@ -14,9 +14,11 @@
 
 mod commit;
 mod core;
+mod damage;
 mod epochs;
 mod file_cache;
 pub mod format;
+mod gaps;
 mod journal;
 mod load;
 mod log;
@@ -39,6 +41,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use damage::Damage;
 pub use file_cache::FileCacheStats;
 pub use offsets::Offsets;
 pub use options::{CleanerOptions, Durability, LogConfig, PartitionSpec, StoreOptions, Upkeep};

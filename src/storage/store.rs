@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use crate::model::{TopicId, TopicPartition};
 
 use super::commit::{Commit, Formatting};
 use super::core::{Context, Core, FoundState};
+use super::damage::Damage;
 use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
+use super::gaps;
 use super::journal;
 use super::log::Log;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
@@ -139,6 +141,8 @@ impl Store {
         found
             .log_starts
             .retain(|name, _| found.directories.contains(name));
+        let (compacted, must_write) = gaps::read(io, dir, &found.directories);
+        found.compacted = compacted;
         let has_leftovers = found.recovery_points.len() + found.log_starts.len() < entries_found;
         let clean = found.clean;
         let core = Arc::new(Core::new(&options, found));
@@ -146,6 +150,9 @@ impl Store {
             core.write_log_starts(Persist::Durable).map_err(at(dir))?;
             core.write_recovery_points(Persist::Durable)
                 .map_err(at(dir))?;
+        }
+        if must_write {
+            core.write_compacted(Persist::Lazy).map_err(at(dir))?;
         }
         let meta_path = dir.join(names::META_PROPERTIES);
         let meta = match formatted {
@@ -195,10 +202,13 @@ impl Store {
             return partition;
         }
         let directory = names::partition_directory(&spec.topic_name, spec.id.partition.0);
+        let gaps_below = self.core.compacted.lock().get(&directory).copied();
+        let gaps_below = gaps_below.unwrap_or_default();
         let context = Context {
             core: self.core.clone(),
             id: spec.id,
             path: self.core.dir.join(&directory),
+            gaps_below: AtomicI64::new(gaps_below.0),
             directory,
             leader_epoch: AtomicI32::new(spec.leader_epoch.0),
             config: ArcSwap::new(spec.config),
@@ -222,6 +232,7 @@ impl Store {
             return;
         };
         let context = partition.context();
+        self.core.damage.forget(*id);
         partition.end(|| {
             if !self.core.directories.lock().contains(&context.directory) {
                 return;
@@ -321,6 +332,17 @@ impl Store {
     /// Changes the settings of the cleaner.
     pub fn set_cleaner(&self, options: CleanerOptions) {
         self.core.cleaner.store(Arc::new(options));
+    }
+
+    /// How many damaged stretches were found since the start.
+    pub fn damage_count(&self) -> u64 {
+        self.core.damage.count()
+    }
+
+    /// The damaged stretches that were found since the start, of partitions that are there; as
+    /// many as are listed.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.core.damage.list()
     }
 
     /// Counts of the open files.

@@ -8,6 +8,7 @@
 //!   recovery-point-offset-checkpoint   below this offset a log is on disk
 //!   log-start-offset-checkpoint        log starts that are not a segment's base
 //!   replication-offset-checkpoint      high watermarks
+//!   klamm-compacted-offset-checkpoint  below this offset a log may have gaps
 //!   klamm-durable-offsets              below this offset a log was on disk, newer than all others
 //!   <topic>-<partition>/
 //!     00000000000000000000.log         record batches; the name is the first offset it may hold
@@ -36,6 +37,8 @@ pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// Offsets below which logs are on disk, as each round notes them.
 pub const DURABLE_OFFSETS: &str = "klamm-durable-offsets";
+/// Offsets below which logs may have gaps; Kafka has no such file.
+pub const COMPACTED: &str = "klamm-compacted-offset-checkpoint";
 /// Where the leader epochs of one partition began.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic id of one partition.
