@@ -262,7 +262,7 @@ fn compress(codec: i16, payload: &[u8]) -> Vec<u8> {
     }
 }
 
-fn decompress(codec: i16, payload: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn decompress(codec: i16, payload: &[u8]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let wrong = |error: std::io::Error| error.to_string();
     match codec {

@@ -1,0 +1,402 @@
+//! Holds a log as it was read against the ledger.
+
+use std::collections::HashMap;
+
+use super::figure::Figure;
+use super::ledger::{PartitionLedger, Value};
+use super::reading::Reading;
+
+/// Examples that are told of all faults together.
+const EXAMPLES: usize = 20;
+
+/// What was found, in records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Promised by an answer, and looked for.
+    pub acknowledged: u64,
+    /// Acknowledged and not there.
+    pub lost: u64,
+    /// At two offsets.
+    pub duplicated: u64,
+    /// Behind a later one of the same producer.
+    pub reordered: u64,
+    /// Acknowledged, and there at another offset than was answered.
+    pub misplaced: u64,
+    /// Not a value of ours to the last byte, or in a batch that cannot be read.
+    pub corrupt: u64,
+    /// Never sent to this partition.
+    pub unknown: u64,
+    /// Deleted, as was answered, and there.
+    pub returned: u64,
+    /// Offsets that are missing between two records.
+    pub gaps: u64,
+    /// Records without promise (`acks=1`) that were answered and are not there.
+    pub lost_without_promise: u64,
+    /// The first faults, in words.
+    pub examples: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong. What was never promised may be lost.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.faults().iter().all(|(_, count)| *count == 0)
+    }
+
+    /// What there must be none of.
+    #[must_use]
+    pub fn faults(&self) -> [(&'static str, u64); 8] {
+        [
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("reordered", self.reordered),
+            ("misplaced", self.misplaced),
+            ("corrupt", self.corrupt),
+            ("unknown", self.unknown),
+            ("returned", self.returned),
+            ("gaps", self.gaps),
+        ]
+    }
+
+    /// Adds another partition's verdict, or another time's.
+    pub fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.misplaced += other.misplaced;
+        self.corrupt += other.corrupt;
+        self.unknown += other.unknown;
+        self.returned += other.returned;
+        self.gaps += other.gaps;
+        self.lost_without_promise += other.lost_without_promise;
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
+
+    /// Tells all counts, and fails the figure on any fault.
+    pub fn tell(&self, figure: &mut Figure) {
+        figure.set("acknowledged", self.acknowledged);
+        for (name, count) in self.faults() {
+            figure.none(name, count);
+        }
+        for example in &self.examples {
+            eprintln!("  {example}");
+        }
+    }
+
+    fn example(&mut self, what: impl FnOnce() -> String) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(what());
+        }
+    }
+}
+
+/// Checks a reading of a whole log, in which nothing is compacted.
+#[must_use]
+pub fn check(name: &str, ledger: &PartitionLedger, reading: &Reading) -> Verdict {
+    check_from(name, ledger, reading, 0)
+}
+
+/// Checks a reading that begins at offset `from`; what was acknowledged below is not looked for.
+#[must_use]
+pub fn check_from(name: &str, ledger: &PartitionLedger, reading: &Reading, from: i64) -> Verdict {
+    let mut verdict = Verdict::default();
+    for fault in &reading.faults {
+        verdict.corrupt += 1;
+        verdict.example(|| format!("{name}: {fault}"));
+    }
+    let sent = SentValues::new(ledger);
+    let mut found: HashMap<Value, i64> = HashMap::with_capacity(reading.records.len());
+    let mut newest: HashMap<u16, Value> = HashMap::new();
+    let mut next_offset = None;
+    for record in &reading.records {
+        let offset = record.offset;
+        if next_offset.is_some_and(|next| next != offset) {
+            verdict.gaps += 1;
+            verdict.example(|| format!("{name}: {offset} where {next_offset:?} comes next"));
+        }
+        next_offset = Some(offset + 1);
+        if offset < ledger.deleted_to {
+            verdict.returned += 1;
+            verdict.example(|| {
+                format!(
+                    "{name}: {offset} is there, deleted to {}",
+                    ledger.deleted_to
+                )
+            });
+        }
+        let Some(value) = record.value else {
+            verdict.corrupt += 1;
+            verdict.example(|| format!("{name}: {offset} holds no value that was sent"));
+            continue;
+        };
+        if !sent.contain(value) {
+            verdict.unknown += 1;
+            verdict
+                .example(|| format!("{name}: {offset} holds {value}, which was never sent here"));
+        }
+        let first_at = *found.entry(value).or_insert(offset);
+        if first_at != offset {
+            verdict.duplicated += 1;
+            verdict.example(|| format!("{name}: {value} is at {first_at} and at {offset}"));
+            continue;
+        }
+        let newest = newest.entry(value.producer()).or_insert(value);
+        if value < *newest {
+            verdict.reordered += 1;
+            let newest = *newest;
+            verdict.example(|| format!("{name}: {value} at {offset} is behind {newest}"));
+        } else {
+            *newest = value;
+        }
+    }
+    if next_offset.is_some_and(|next| next != reading.end) {
+        verdict.gaps += 1;
+        verdict.example(|| format!("{name}: ends at {next_offset:?}, not {}", reading.end));
+    }
+    if reading.log_start < ledger.deleted_to {
+        verdict.returned += 1;
+        verdict.example(|| {
+            format!(
+                "{name}: begins at {}, deleted to {}",
+                reading.log_start, ledger.deleted_to
+            )
+        });
+    }
+    for (value, answered, promised) in answered(ledger, from) {
+        // Somebody asked for it to go: it may be there or not.
+        let may_be_gone = answered < ledger.delete_asked_to.max(from);
+        verdict.acknowledged += u64::from(promised);
+        match found.get(&value) {
+            Some(&offset) if offset == answered => {}
+            Some(&offset) => {
+                verdict.misplaced += 1;
+                verdict.example(|| {
+                    format!("{name}: {value} was acknowledged at {answered} and is at {offset}")
+                });
+            }
+            None if may_be_gone => {}
+            None if promised => {
+                verdict.lost += 1;
+                verdict.example(|| {
+                    format!("{name}: {value}, acknowledged at {answered}, is not there")
+                });
+            }
+            None => verdict.lost_without_promise += 1,
+        }
+    }
+    verdict
+}
+
+/// Every record that was answered, at `from` or later: value, offset, whether it was promised.
+fn answered(ledger: &PartitionLedger, from: i64) -> impl Iterator<Item = (Value, i64, bool)> {
+    ledger.sent.iter().flat_map(move |sent| {
+        let base = sent.answered.filter(|base| *base >= from);
+        base.into_iter().flat_map(move |base| {
+            (0..sent.count).map(move |number| {
+                let value = sent.first.plus(u64::from(number));
+                (value, base + i64::from(number), sent.promised)
+            })
+        })
+    })
+}
+
+/// The values that were sent to a partition.
+struct SentValues {
+    /// First value and count, sorted.
+    runs: Vec<(Value, u32)>,
+}
+
+impl SentValues {
+    fn new(ledger: &PartitionLedger) -> Self {
+        let mut runs: Vec<_> = ledger
+            .sent
+            .iter()
+            .map(|sent| (sent.first, sent.count))
+            .collect();
+        runs.sort_unstable();
+        Self { runs }
+    }
+
+    fn contain(&self, value: Value) -> bool {
+        let after = self.runs.partition_point(|(first, _)| *first <= value);
+        let run = after.checked_sub(1).and_then(|at| self.runs.get(at));
+        run.is_some_and(|&(first, count)| value < first.plus(u64::from(count)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reliability::ledger::Sent;
+    use crate::reliability::reading::ReadRecord;
+
+    /// Two producers with two batches of two records each; the last is not answered.
+    fn ledger() -> PartitionLedger {
+        let sent = |producer, first, answered| Sent {
+            first: Value::new(producer, first),
+            count: 2,
+            producer: (i64::from(producer), 0, first as i32),
+            promised: true,
+            answered,
+        };
+        PartitionLedger {
+            sent: vec![
+                sent(1, 0, Some(0)),
+                sent(2, 0, Some(2)),
+                sent(1, 2, Some(4)),
+                sent(2, 2, None),
+            ],
+            ..PartitionLedger::default()
+        }
+    }
+
+    const GOOD: [(u16, u64); 6] = [(1, 0), (1, 1), (2, 0), (2, 1), (1, 2), (1, 3)];
+
+    fn reading(values: &[(u16, u64)]) -> Reading {
+        let records = values
+            .iter()
+            .zip(0..)
+            .map(|(&(producer, number), offset)| ReadRecord {
+                offset,
+                key: None,
+                value: Some(Value::new(producer, number)),
+                null: false,
+            });
+        Reading {
+            log_start: 0,
+            end: values.len() as i64,
+            records: records.collect(),
+            faults: Vec::new(),
+        }
+    }
+
+    fn verdict(reading: &Reading) -> Verdict {
+        check("t-0", &ledger(), reading)
+    }
+
+    /// The faults by name; the examples are for people.
+    fn faults(verdict: &Verdict) -> Vec<(&'static str, u64)> {
+        let mut faults = verdict.faults().to_vec();
+        faults.retain(|(_, count)| *count > 0);
+        faults
+    }
+
+    #[test]
+    fn a_log_that_holds_everything_acknowledged_is_clean() {
+        let verdict = verdict(&reading(&GOOD));
+        assert!(verdict.is_clean(), "{verdict:?}");
+        assert_eq!(verdict.acknowledged, 6);
+    }
+
+    #[test]
+    fn what_was_not_answered_may_be_there() {
+        let mut values = GOOD.to_vec();
+        values.extend([(2, 2), (2, 3)]);
+        assert!(verdict(&reading(&values)).is_clean());
+    }
+
+    #[test]
+    fn a_missing_end_is_lost() {
+        assert_eq!(faults(&verdict(&reading(&GOOD[..4]))), [("lost", 2)]);
+    }
+
+    #[test]
+    fn a_missing_middle_is_lost_and_a_gap() {
+        let mut reading = reading(&GOOD);
+        reading.records.drain(2..4);
+        assert_eq!(faults(&verdict(&reading)), [("lost", 2), ("gaps", 1)]);
+    }
+
+    #[test]
+    fn a_retry_that_was_appended_again_is_a_duplicate() {
+        let mut values = GOOD.to_vec();
+        values.extend([(1, 2), (1, 3)]);
+        assert_eq!(faults(&verdict(&reading(&values))), [("duplicated", 2)]);
+    }
+
+    #[test]
+    fn batches_of_a_producer_that_changed_places_are_reordered_and_misplaced() {
+        let values = [(1, 2), (1, 3), (2, 0), (2, 1), (1, 0), (1, 1)];
+        assert_eq!(
+            faults(&verdict(&reading(&values))),
+            [("reordered", 2), ("misplaced", 4)]
+        );
+    }
+
+    #[test]
+    fn another_offset_than_was_answered_is_misplaced() {
+        let values = [(2, 0), (2, 1), (1, 0), (1, 1), (1, 2), (1, 3)];
+        assert_eq!(faults(&verdict(&reading(&values))), [("misplaced", 4)]);
+    }
+
+    #[test]
+    fn a_value_that_is_not_whole_is_corrupt_and_lost() {
+        let mut reading = reading(&GOOD);
+        reading.records[5].value = None;
+        assert_eq!(faults(&verdict(&reading)), [("lost", 1), ("corrupt", 1)]);
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_read_is_corrupt() {
+        let mut reading = reading(&GOOD);
+        reading.faults.push("a wrong checksum".to_owned());
+        assert_eq!(faults(&verdict(&reading)), [("corrupt", 1)]);
+    }
+
+    #[test]
+    fn a_value_of_another_partition_is_unknown() {
+        let mut values = GOOD.to_vec();
+        values.push((3, 0));
+        assert_eq!(faults(&verdict(&reading(&values))), [("unknown", 1)]);
+    }
+
+    #[test]
+    fn deleted_records_that_are_there_came_back() {
+        let mut ledger = ledger();
+        (ledger.deleted_to, ledger.delete_asked_to) = (2, 2);
+        let found = check("t-0", &ledger, &reading(&GOOD));
+        // Two records, and a log that begins too early.
+        assert_eq!(faults(&found), [("returned", 3)]);
+    }
+
+    #[test]
+    fn deleted_records_that_are_gone_are_not_lost_and_neither_are_those_that_were_asked_for() {
+        let mut ledger = ledger();
+        (ledger.deleted_to, ledger.delete_asked_to) = (2, 4);
+        for gone in [2, 4] {
+            let mut reading = reading(&GOOD);
+            reading.log_start = gone;
+            reading.records.drain(..gone as usize);
+            let found = check("t-0", &ledger, &reading);
+            assert!(found.is_clean(), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn records_without_promise_are_counted_apart() {
+        let mut ledger = ledger();
+        ledger.sent[2].promised = false;
+        let found = check("t-0", &ledger, &reading(&GOOD[..4]));
+        assert!(found.is_clean());
+        assert_eq!((found.acknowledged, found.lost_without_promise), (4, 2));
+    }
+
+    #[test]
+    fn a_tail_is_checked_without_what_lies_below_it() {
+        let mut reading = reading(&GOOD);
+        reading.records.drain(..4);
+        assert!(check_from("t-0", &ledger(), &reading, 4).is_clean());
+        reading.records.drain(..1);
+        let found = check_from("t-0", &ledger(), &reading, 4);
+        assert_eq!(faults(&found), [("lost", 1)]);
+    }
+
+    #[test]
+    fn verdicts_add_up() {
+        let mut sum = verdict(&reading(&GOOD[..4]));
+        sum.add(verdict(&reading(&GOOD[..2])));
+        assert_eq!((sum.lost, sum.acknowledged), (6, 12));
+    }
+}
