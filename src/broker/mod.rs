@@ -102,6 +102,7 @@ impl Broker {
             open_files_max: usize::try_from(config.get(keys::KLAMM_OPEN_FILES_MAX)).unwrap_or(1),
             durability: options.durability,
             producer_id_expiration_ms: i64::from(config.get(keys::PRODUCER_ID_EXPIRATION_MS)),
+            reserve_bytes: u64::try_from(config.get(keys::KLAMM_DISK_RESERVE_BYTES)).ok(),
             seed: random.u64(..),
             upkeep: configs::upkeep(&config),
         })?;

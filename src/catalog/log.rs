@@ -82,6 +82,7 @@ impl Log {
                 partition: PartitionId(0),
             },
             leader_epoch: LeaderEpoch(0),
+            may_use_reserve: true,
             config: Arc::new(LogConfig {
                 segment_bytes: SEGMENT_BYTES,
                 segment_ms: i64::MAX,

@@ -556,6 +556,7 @@ impl Real {
             open_files_max: 100,
             durability: self.durability,
             producer_id_expiration_ms: i64::MAX,
+            reserve_bytes: None,
             seed: 7,
             upkeep: crate::storage::Upkeep::default(),
         })

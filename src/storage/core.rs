@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -18,9 +18,11 @@ use super::damage::{Damage, DamageList, Lost};
 use super::file_cache::FileCache;
 use super::format::{names, offset_checkpoint};
 use super::journal::DurablePoints;
+use super::offline::Health;
 use super::options::{CleanerOptions, Durability, LogConfig};
 use super::removal::Removal;
 use super::segment::Files;
+use super::space::{self, Space};
 use super::watch::Watch;
 
 /// What the partitions of one store share.
@@ -56,8 +58,10 @@ pub(super) struct Core {
     pub(super) durable_offsets: DurablePoints,
     pub(super) random: Mutex<fastrand::Rng>,
     pub(super) next_segment: AtomicU64,
-    /// The first failed sync: final, since nobody knows what is on disk after it.
-    failure: OnceLock<String>,
+    /// Whether a sync failed.
+    pub(super) health: Arc<Health>,
+    /// Whether there is room on the disk.
+    pub(super) space: Space,
     closed: AtomicBool,
 }
 
@@ -65,6 +69,8 @@ pub(super) struct Core {
 #[derive(Debug, Default)]
 pub(super) struct FoundState {
     pub(super) clean: bool,
+    /// Length of the file that holds room.
+    pub(super) ballast: u64,
     pub(super) directories: HashSet<String>,
     pub(super) recovery_points: offset_checkpoint::Offsets,
     pub(super) log_starts: offset_checkpoint::Offsets,
@@ -73,7 +79,12 @@ pub(super) struct FoundState {
 }
 
 impl Core {
-    pub(super) fn new(options: &super::options::StoreOptions, found: FoundState) -> Self {
+    /// `options.io` is the one that `health` guards.
+    pub(super) fn new(
+        options: &super::options::StoreOptions,
+        health: Arc<Health>,
+        found: FoundState,
+    ) -> Self {
         Self {
             io: options.io.clone(),
             dir: options.dir.clone(),
@@ -94,7 +105,18 @@ impl Core {
             durable_offsets: found.durable_offsets,
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             next_segment: AtomicU64::new(0),
-            failure: OnceLock::new(),
+            health,
+            space: Space::new(
+                options.io.clone(),
+                &options.dir,
+                options.clock.clone(),
+                match options.durability {
+                    // Memory has a bound of its own.
+                    Durability::Memory => Some(0),
+                    Durability::Fsync | Durability::Os => options.reserve_bytes,
+                },
+                found.ballast,
+            ),
             closed: AtomicBool::new(false),
         }
     }
@@ -109,17 +131,16 @@ impl Core {
         uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
     }
 
-    /// Takes the directory offline: no append is accepted or acknowledged any more.
+    /// Takes the directory offline: no append is accepted or acknowledged any more. A failed sync
+    /// has done so already.
     pub(super) fn fail(&self, error: &io::Error) {
-        if self.failure.set(format!("a sync failed: {error}")).is_ok() {
-            tracing::error!(dir = %self.dir.display(), %error, "sync failed, data directory is offline");
-        }
+        self.health.fail(&self.dir, error);
     }
 
     /// Why nothing can be written, if so.
     pub(super) fn refusal(&self) -> Option<String> {
-        if let Some(failure) = self.failure.get() {
-            return Some(failure.clone());
+        if let Some(failure) = self.health.failure() {
+            return Some(failure.to_owned());
         }
         self.closed
             .load(Ordering::SeqCst)
@@ -186,6 +207,8 @@ pub(super) struct Context {
     pub(super) path: PathBuf,
     pub(super) leader_epoch: AtomicI32,
     pub(super) config: ArcSwap<LogConfig>,
+    /// Whether room is kept for its records.
+    pub(super) may_use_reserve: bool,
     pub(super) watch: Arc<Watch>,
     pub(super) deleted: AtomicBool,
     /// Below it offsets may be missing between batches.
@@ -199,6 +222,19 @@ impl Context {
             cache: &self.core.files,
             dir: &self.path,
         }
+    }
+
+    /// Does what writes records: where there is no room, the broker's own are given some.
+    pub(super) fn in_room<T>(&self, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        let space = &self.core.space;
+        let done = match self.may_use_reserve {
+            true => space.in_reserve(work),
+            false => work(),
+        };
+        if done.as_ref().is_err_and(space::is_full) {
+            space.note_full();
+        }
+        done
     }
 
     pub(super) fn is_deleted(&self) -> bool {

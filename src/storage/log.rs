@@ -162,8 +162,12 @@ impl Log {
             leader_epoch: LeaderEpoch(self.context.leader_epoch.load(Ordering::SeqCst)),
             ..batch.header
         };
+        if !self.context.may_use_reserve && !self.context.core.space.admit(size) {
+            return Err(AppendError::Storage(self.context.core.space.refusal()));
+        }
         self.roll_if_due(&mut writer, &header, &config, now);
-        self.write(&mut writer, batch, &header, &config)
+        self.context
+            .in_room(|| self.write(&mut writer, batch, &header, &config))
             .map_err(|error| AppendError::Storage(error.to_string()))?;
         writer.producers.replay(&header);
         let committed = self.publish(&header, &config);

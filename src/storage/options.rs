@@ -37,6 +37,9 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
+    /// Bytes of the file system that client records do not get (`klamm.disk.reserve.bytes`);
+    /// `None` goes by its size.
+    pub reserve_bytes: Option<u64>,
     /// Seed for everything random (jitter, new ids).
     pub seed: u64,
     /// What goes on in the background.
@@ -183,4 +186,7 @@ pub struct PartitionSpec {
     pub leader_epoch: LeaderEpoch,
     /// Settings.
     pub config: Arc<LogConfig>,
+    /// Whether its records are the broker's own (offsets, transactions, metadata), for which room
+    /// is kept that client records may not take.
+    pub may_use_reserve: bool,
 }

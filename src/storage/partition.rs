@@ -163,10 +163,16 @@ impl Partition {
     /// below the high watermark. `Err` when the disk failed or the partition went away.
     pub async fn committed(&self, offset: Offset) -> Result<(), AppendError> {
         let log = self.log()?;
+        if log.published().load().committed.offset >= offset {
+            return Ok(());
+        }
+        let health = &self.context.core.health;
         loop {
             let mut changed = std::pin::pin!(self.context.watch.changed.notified());
+            let mut offline = std::pin::pin!(health.went_offline.notified());
             // From here on no wake-up is missed.
             changed.as_mut().enable();
+            offline.as_mut().enable();
             if log.published().load().committed.offset >= offset {
                 return Ok(());
             }
@@ -176,7 +182,10 @@ impl Partition {
             if let Some(refusal) = self.context.core.refusal() {
                 return Err(AppendError::Storage(refusal));
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = offline => {}
+            }
         }
     }
 

@@ -82,6 +82,7 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
         open_files_max: 16,
         durability: Durability::Fsync,
         producer_id_expiration_ms: i64::MAX,
+        reserve_bytes: None,
         seed: 0,
         upkeep: super::Upkeep::default(),
     };
@@ -101,6 +102,7 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
         },
         leader_epoch: LeaderEpoch(i32::MAX),
         config: Arc::new(config),
+        may_use_reserve: false,
     });
     let offsets = partition.offsets().map_err(|error| error.to_string())?;
     let mut from = offsets.log_start;

@@ -21,9 +21,11 @@ use super::format::{clean_shutdown, names, offset_checkpoint};
 use super::gaps;
 use super::journal;
 use super::log::Log;
+use super::offline::{self, Health};
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::parallel;
 use super::partition::Partition;
+use super::space::Space;
 
 /// Logs that are recovered at the same time.
 const PARALLEL_RECOVERIES: usize = 4;
@@ -96,6 +98,11 @@ impl Store {
     /// Reads the directory once and its checkpoints; no partition's files. Nothing is synced
     /// here: what formatting wrote becomes durable with the first append.
     pub fn open(options: StoreOptions) -> Result<(Arc<Self>, Opened), OpenError> {
+        let health = Health::of(&options.dir);
+        let options = StoreOptions {
+            io: offline::guard(options.io, Arc::clone(&health)),
+            ..options
+        };
         let (io, dir) = (&options.io, &options.dir);
         io.create_dir_all(dir).map_err(at(dir))?;
         let lock_path = dir.join(names::LOCK);
@@ -117,6 +124,7 @@ impl Store {
             match name {
                 names::CLEAN_SHUTDOWN => found.clean = true,
                 names::META_PROPERTIES => formatted = true,
+                names::RESERVE => found.ballast = entry.len,
                 _ if entry.is_dir && name.ends_with(names::DELETE_SUFFIX) => {
                     leftovers.push(entry.path.clone());
                 }
@@ -145,7 +153,7 @@ impl Store {
         found.compacted = compacted;
         let has_leftovers = found.recovery_points.len() + found.log_starts.len() < entries_found;
         let clean = found.clean;
-        let core = Arc::new(Core::new(&options, found));
+        let core = Arc::new(Core::new(&options, health, found));
         if has_leftovers {
             core.write_log_starts(Persist::Durable).map_err(at(dir))?;
             core.write_recovery_points(Persist::Durable)
@@ -173,6 +181,7 @@ impl Store {
             },
         )
         .map_err(at(dir))?;
+        Space::start(&core);
         for path in leftovers {
             core.removal.schedule(&core.io, path, Duration::ZERO);
         }
@@ -212,6 +221,7 @@ impl Store {
             directory,
             leader_epoch: AtomicI32::new(spec.leader_epoch.0),
             config: ArcSwap::new(spec.config),
+            may_use_reserve: spec.may_use_reserve,
             watch: Arc::default(),
             deleted: AtomicBool::new(false),
         };
@@ -312,6 +322,11 @@ impl Store {
         }
     }
 
+    /// Why the data directory is offline, if it is: a sync failed, and nothing is written any more.
+    pub fn failure(&self) -> Option<String> {
+        self.core.health.failure().map(str::to_owned)
+    }
+
     /// The file system, for files that lie beside the log of a partition (metadata snapshots).
     pub fn io(&self) -> &SharedIo {
         &self.core.io
@@ -360,6 +375,7 @@ impl Store {
         }
         core.commit.stop();
         core.removal.stop();
+        core.space.stop();
         if let Some(failure) = failed {
             return Err(io::Error::other(failure));
         }
@@ -412,6 +428,7 @@ impl Drop for Store {
         self.core.set_closed();
         self.core.commit.stop();
         self.core.removal.stop();
+        self.core.space.stop();
         // Whoever still waits for a commit must hear that none will come.
         for partition in &self.partitions {
             partition.context().watch.wake();

@@ -36,6 +36,7 @@ impl Broker {
                 id,
                 leader_epoch: state.leader_epoch,
                 config: config.clone(),
+                may_use_reserve: topic.name.is_internal(),
             });
         }
     }

@@ -4,6 +4,12 @@ use super::settings;
 use crate::config::check::Check;
 
 settings! { Broker:
+    /// Bytes of the file system that are kept for offset commits, metadata and deletions: while
+    /// fewer are free, producers get KAFKA_STORAGE_ERROR. A quarter of them, at most 16 MiB, is
+    /// held as the file `klamm-reserve`, which is given up when another program has filled the
+    /// disk. -1 goes by the size of the file system: a sixteenth, from 4 MiB to 256 MiB; 0 keeps
+    /// nothing.
+    KLAMM_DISK_RESERVE_BYTES: i64 = with("klamm.disk.reserve.bytes", "-1").check(Check::AtLeast(-1));
     /// When a write with acks=all is acknowledged: `fsync` after it is on disk, `os` after it is in
     /// the page cache, `memory` without a disk.
     KLAMM_DURABILITY: String = with("klamm.durability", "fsync")

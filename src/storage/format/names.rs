@@ -10,6 +10,7 @@
 //!   replication-offset-checkpoint      high watermarks
 //!   klamm-compacted-offset-checkpoint  below this offset a log may have gaps
 //!   klamm-durable-offsets              below this offset a log was on disk, newer than all others
+//!   klamm-reserve                      room for what must go on when the disk is full; no content
 //!   <topic>-<partition>/
 //!     00000000000000000000.log         record batches; the name is the first offset it may hold
 //!     00000000000000000000.index       offset → position
@@ -39,6 +40,8 @@ pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub const DURABLE_OFFSETS: &str = "klamm-durable-offsets";
 /// Offsets below which logs may have gaps; Kafka has no such file.
 pub const COMPACTED: &str = "klamm-compacted-offset-checkpoint";
+/// Holds room on the disk.
+pub const RESERVE: &str = "klamm-reserve";
 /// Where the leader epochs of one partition began.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic id of one partition.

@@ -60,6 +60,7 @@ impl Bed {
             open_files_max: self.open_files_max,
             durability: self.config.durability,
             producer_id_expiration_ms: 86_400_000,
+            reserve_bytes: None,
             seed: 7,
             upkeep: Upkeep::default(),
         }
@@ -82,6 +83,7 @@ impl Bed {
             },
             leader_epoch: LeaderEpoch(0),
             config: Arc::new(self.config.clone()),
+            may_use_reserve: false,
         }
     }
 }
