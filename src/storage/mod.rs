@@ -22,6 +22,7 @@ mod gaps;
 mod journal;
 mod load;
 mod log;
+mod log_starts;
 mod lookup;
 mod offline;
 mod offsets;
