@@ -25,7 +25,7 @@ mod varint;
 
 pub use builder::{BatchBuilder, BuildError};
 pub use codec::{Codec, DecompressError, Level, UnknownCodec, compress, decompress};
-pub use control::ControlType;
+pub use control::{ControlType, EndMarker};
 pub use header::{BatchHeader, HeaderError, NO_SEQUENCE, NO_TIMESTAMP, ProducerStamp, ValidBatch};
 pub use records::{
     Header, Headers, RecordFormatError, RecordIter, RecordView, Records, RecordsError, records,

@@ -10,8 +10,6 @@ use super::{Io, OpenMode};
 pub enum Persist {
     /// File and directory entry are durable.
     Durable,
-    /// After a power cut there is the old content or the new one, whole.
-    Whole,
     /// It may vanish, or come back empty, after a power cut: for files that can be rebuilt.
     Lazy,
 }
@@ -29,15 +27,14 @@ pub fn replace_file(
     let file = io.open(temporary, OpenMode::Create)?;
     file.set_len(0)?;
     file.write_all_at(&[content], 0)?;
-    match persist {
-        Persist::Durable | Persist::Whole => file.sync_data()?,
-        Persist::Lazy => {}
+    if persist == Persist::Durable {
+        file.sync_data()?;
     }
     drop(file);
     io.rename(temporary, path)?;
     match (persist, path.parent()) {
         (Persist::Durable, Some(directory)) => io.sync_dir(directory),
-        (Persist::Durable | Persist::Whole | Persist::Lazy, _) => Ok(()),
+        _ => Ok(()),
     }
 }
 

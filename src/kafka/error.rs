@@ -27,6 +27,8 @@ impl KafkaCode for AppendError {
         match self {
             Self::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+            Self::OutsideTransaction { .. } => ResponseError::InvalidTxnState,
+            Self::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,
             Self::TooLargeForSegment { .. } => ResponseError::RecordListTooLarge,
             Self::Deleted => ResponseError::UnknownTopicOrPartition,
             Self::Storage(_) => ResponseError::KafkaStorageError,

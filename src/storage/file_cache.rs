@@ -33,6 +33,8 @@ pub(super) enum FileKind {
     OffsetIndex,
     /// The `.timeindex` of a sealed segment.
     TimeIndex,
+    /// The `.txnindex` of a sealed segment.
+    TxnIndex,
 }
 
 /// Counts of a store's open files.

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::batch::BatchHeader;
 use crate::io::{File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
+use super::aborted::marker_of;
 use super::core::Context;
 use super::epochs::Epochs;
 use super::format::names::{self, SegmentFile};
@@ -20,9 +20,9 @@ use super::format::{
 use super::log::{Log, Writer};
 use super::offsets::{Mark, View};
 use super::producers::Producers;
-use super::removal::Doomed;
-use super::scan::{Depth, Scan, ScanError};
+use super::scan::{Depth, Scan, ScanError, Scanned};
 use super::segment::{MemoryIndex, Segment};
+use super::transactions::Unsettled;
 
 /// How far back the batches of producers are read that a snapshot does not hold.
 const READ_BACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -44,8 +44,7 @@ pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
         );
         let delay = context.config.load().file_delete_delay_ms;
         let delay = std::time::Duration::from_millis(u64::try_from(delay).unwrap_or(0));
-        core.removal
-            .schedule(&core.io, Doomed::Directory(retired), delay);
+        core.removal.schedule(&core.io, retired, delay);
         return Ok(start_empty(context, Offset(0), false));
     }
     Loader {
@@ -93,6 +92,7 @@ fn start_empty(context: &Arc<Context>, start: Offset, exists: bool) -> Arc<Log> 
         log_start: start,
         end: mark,
         committed: mark,
+        last_stable: mark,
         durable: start,
     };
     let writer = Writer {
@@ -103,7 +103,7 @@ fn start_empty(context: &Arc<Context>, start: Offset, exists: bool) -> Arc<Log> 
         jitter: core.random.lock().u32(..),
         needs_cut: false,
     };
-    Log::new(context.clone(), view, writer)
+    Log::new(context.clone(), view, Unsettled::default(), writer)
 }
 
 fn current_epoch(context: &Context) -> LeaderEpoch {
@@ -158,7 +158,7 @@ impl Loader<'_> {
         let core = &self.context.core;
         let found = self.list()?;
         let directory = &self.context.directory;
-        let checkpoint = core.log_starts.get(directory);
+        let checkpoint = core.log_starts.lock().get(directory).copied();
         let point = core.recovery_points.lock().get(directory).copied();
         let recovery_point = point.unwrap_or(Offset(0));
         let Some((&first_base, _)) = found.segments.first_key_value() else {
@@ -231,12 +231,14 @@ impl Loader<'_> {
         epochs.cut_front(log_start);
         epochs.assign(current_epoch(self.context), end.offset);
         let producers = self.load_producers(&found.snapshots, &segments, end)?;
+        let unsettled = self.unsettled(&producers, &segments, end)?;
         let view = View {
             segments: segments.into(),
             epochs: Arc::new(epochs),
             log_start,
             end,
             committed: end,
+            last_stable: end,
             durable: end.offset,
         };
         let writer = Writer {
@@ -248,7 +250,7 @@ impl Loader<'_> {
             needs_cut: false,
         };
         self.context.note_recovery_point(end.offset);
-        Ok(Log::new(self.context.clone(), view, writer))
+        Ok(Log::new(self.context.clone(), view, unsettled, writer))
     }
 
     /// Lists the directory, and removes what an interrupted deletion or rewrite left.
@@ -277,7 +279,7 @@ impl Loader<'_> {
                 SegmentFile::Log => files.log = Some(entry.len),
                 SegmentFile::OffsetIndex => files.offset_index = Some(entry.len),
                 SegmentFile::TimeIndex => files.time_index = Some(entry.len),
-                SegmentFile::Snapshot => {}
+                SegmentFile::Snapshot | SegmentFile::TxnIndex => {}
             }
         }
         // An index without its log is of no use.
@@ -538,13 +540,13 @@ impl Loader<'_> {
         Some(Epochs::new(entries))
     }
 
-    /// Calls `each` with the header of every batch from `from` on.
-    fn each_header(
+    /// Calls `each` with every batch from `from` on, and its file.
+    fn each_batch(
         &self,
         segments: &[Arc<Segment>],
         from: Offset,
         end: Mark,
-        mut each: impl FnMut(&BatchHeader),
+        mut each: impl FnMut(&Scanned, &dyn File) -> io::Result<()>,
     ) -> io::Result<()> {
         let first = segments
             .partition_point(|segment| segment.base <= from)
@@ -564,7 +566,7 @@ impl Loader<'_> {
             let mut scan = segment.scan(&*file, Depth::Headers, start, limit);
             loop {
                 match scan.next() {
-                    Ok(Some(batch)) if batch.header.base_offset >= from => each(&batch.header),
+                    Ok(Some(batch)) if batch.header.base_offset >= from => each(&batch, &*file)?,
                     Ok(Some(_)) => {}
                     Ok(None) => break,
                     Err(ScanError::Io(error)) => return Err(error),
@@ -579,8 +581,9 @@ impl Loader<'_> {
 
     fn rebuild_epochs(&self, segments: &[Arc<Segment>], end: Mark) -> io::Result<Epochs> {
         let mut epochs = Epochs::default();
-        self.each_header(segments, Offset(0), end, |header| {
-            epochs.assign(header.leader_epoch, header.base_offset);
+        self.each_batch(segments, Offset(0), end, |batch, _| {
+            epochs.assign(batch.header.leader_epoch, batch.header.base_offset);
+            Ok(())
         })?;
         Ok(epochs)
     }
@@ -622,8 +625,64 @@ impl Loader<'_> {
         }
         let (from, mut producers) = newest.unwrap_or((Offset(0), Producers::default()));
         self.read_back(&mut producers, from, segments, end)?;
-        self.each_header(segments, from, end, |header| producers.replay(header))?;
+        self.each_batch(segments, from, end, |batch, file| {
+            producers.replay(&batch.header, marker_of(file, batch)?);
+            Ok(())
+        })?;
         Ok(producers)
+    }
+
+    /// The transactions that are open at the log end, and where they begin.
+    fn unsettled(
+        &self,
+        producers: &Producers,
+        segments: &[Arc<Segment>],
+        end: Mark,
+    ) -> io::Result<Unsettled> {
+        let mut unsettled = Unsettled::default();
+        for (start, producer) in producers.open_transactions() {
+            unsettled.begin(producer, self.locate(start, segments, end)?);
+        }
+        Ok(unsettled)
+    }
+
+    /// Where the batch that holds `offset` begins, or the next one that is whole.
+    fn locate(&self, offset: Offset, segments: &[Arc<Segment>], end: Mark) -> io::Result<Mark> {
+        let after = segments.partition_point(|segment| segment.base <= offset);
+        for segment in segments.iter().skip(after.saturating_sub(1)) {
+            let limit = match segment.base == end.segment {
+                true => end.position,
+                false => segment.sealed_len().unwrap_or(0),
+            };
+            let file = self.open_log(segment.base)?;
+            let entry = segment.entry_before(self.context.files(), offset);
+            let position = entry.ok().flatten().and_then(|entry| {
+                // One that names no batch might lead past the one that is sought.
+                let position = u64::from(entry.position);
+                let mut there = segment.scan(&*file, Depth::Headers, position, limit);
+                let batch = there.next().ok()??;
+                entry.names(segment.base, &batch.header).then_some(position)
+            });
+            let start = position.unwrap_or(0);
+            let mut scan = segment.scan(&*file, Depth::Headers, start, limit);
+            loop {
+                match scan.next() {
+                    Ok(Some(batch)) if batch.header.last_offset() >= offset => {
+                        return Ok(Mark {
+                            offset,
+                            segment: segment.base,
+                            position: batch.position,
+                        });
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(ScanError::Io(error)) => return Err(error),
+                    Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => break,
+                    Err(ScanError::Damaged { .. }) => {}
+                }
+            }
+        }
+        Ok(Mark { offset, ..end })
     }
 
     /// Reads the headers below `offset`, newest first, until every producer has the batches that

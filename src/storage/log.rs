@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::batch::{BatchHeader, ValidBatch};
+use crate::batch::{BatchHeader, EndMarker, ValidBatch};
 use crate::io::{File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
@@ -19,8 +19,9 @@ use super::format::{leader_epochs, partition_metadata, producer_snapshot};
 use super::offsets::{Mark, Published, View};
 use super::options::{Durability, LogConfig};
 use super::outcome::{AppendError, Appended, OutOfOrderSequence};
-use super::producers::{Producers, Refusal, Verdict};
+use super::producers::{Producers, Refusal, Step, Verdict};
 use super::segment::Segment;
+use super::transactions::Unsettled;
 
 /// The log of one partition.
 #[derive(Debug)]
@@ -31,11 +32,8 @@ pub(super) struct Log {
     unsynced: Mutex<Unsynced>,
     /// Held while files are written by their names beside the batches, never during a sync.
     naming: Mutex<()>,
-    /// Held by whoever takes segments out of the view or puts others there, while it exchanges
-    /// their files: retention and the cleaner must not rename the same ones.
-    upkeep: Mutex<()>,
-    /// When the log was taken up: the age of segments that say nothing of theirs.
-    opened: Timestamp,
+    /// Held while aborted transactions are looked for.
+    pub(super) finding_aborted: Mutex<()>,
     /// Whether the commit thread has it on its list.
     queued: AtomicBool,
     /// Whether that is the list of what must be synced now.
@@ -74,6 +72,8 @@ struct Unsynced {
     snapshots: Vec<(Offset, Vec<u8>)>,
     /// The leader epochs changed.
     epochs: bool,
+    /// Segments in which transactions were aborted.
+    aborted: Vec<Arc<Segment>>,
 }
 
 /// What becomes of indexes and snapshots that a sync writes beside the batches.
@@ -98,23 +98,40 @@ impl Unsynced {
         }
     }
 
+    fn add_aborted(&mut self, segment: &Arc<Segment>) {
+        if !self
+            .aborted
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, segment))
+        {
+            self.aborted.push(segment.clone());
+        }
+    }
+
     /// Whether there is more to do than syncing bytes.
     fn has_chores(&self) -> bool {
-        self.new_directory || self.epochs || !self.sealed.is_empty() || !self.snapshots.is_empty()
+        self.new_directory
+            || self.epochs
+            || !self.sealed.is_empty()
+            || !self.snapshots.is_empty()
+            || !self.aborted.is_empty()
     }
 }
 
 impl Log {
-    pub(super) fn new(context: Arc<Context>, view: View, writer: Writer) -> Arc<Self> {
-        let opened = context.core.clock.wall();
+    pub(super) fn new(
+        context: Arc<Context>,
+        view: View,
+        unsettled: Unsettled,
+        writer: Writer,
+    ) -> Arc<Self> {
         Arc::new(Self {
             context,
-            opened,
-            published: Published::new(view),
+            published: Published::new(view, unsettled),
+            finding_aborted: Mutex::new(()),
             writer: Mutex::new(writer),
             unsynced: Mutex::default(),
             naming: Mutex::new(()),
-            upkeep: Mutex::new(()),
             queued: AtomicBool::new(false),
             queued_urgently: AtomicBool::new(false),
         })
@@ -137,16 +154,6 @@ impl Log {
     /// directory's name may soon be that of another topic's.
     pub(super) fn stop_naming(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.naming.lock()
-    }
-
-    /// Keeps others from exchanging segments. Taken before [`stop_naming`](Self::stop_naming).
-    pub(super) fn stop_upkeep(&self) -> parking_lot::MutexGuard<'_, ()> {
-        self.upkeep.lock()
-    }
-
-    /// When the log was taken up.
-    pub(super) fn opened(&self) -> Timestamp {
-        self.opened
     }
 
     /// Appends a batch: judges its sequence, assigns its offsets, writes, publishes.
@@ -172,7 +179,12 @@ impl Log {
         }
         let now = self.context.core.clock.wall();
         let log_end = self.published.load().end.offset;
-        if let Some(duplicate) = self.judge(&mut writer, batch, strict_sequence, log_end, now)? {
+        let marker = match batch.header.is_control() {
+            true => EndMarker::of(&batch.bytes),
+            false => None,
+        };
+        let judged = self.judge(&mut writer, batch, marker, strict_sequence, log_end, now)?;
+        if let Some(duplicate) = judged {
             return Ok(duplicate);
         }
         let header = BatchHeader {
@@ -187,8 +199,8 @@ impl Log {
         self.context
             .in_room(|| self.write(&mut writer, batch, &header, &config))
             .map_err(|error| AppendError::Storage(error.to_string()))?;
-        writer.producers.replay(&header);
-        let committed = self.publish(&header, &config);
+        let step = writer.producers.replay(&header, marker);
+        let committed = self.publish(&header, step, &config);
         let log_start = self.published.load().log_start;
         drop(writer);
         if committed {
@@ -208,6 +220,7 @@ impl Log {
         &self,
         writer: &mut Writer,
         batch: &ValidBatch,
+        marker: Option<EndMarker>,
         strict_sequence: bool,
         log_end: Offset,
         now: Timestamp,
@@ -222,10 +235,12 @@ impl Log {
                 .producer_id_expiration_ms
                 .load(Ordering::Relaxed),
         );
+        let transactional = batch.header.is_transactional();
         let verdict = match batch.header.is_control() {
-            true => writer.producers.judge_marker(&stamp),
-            false => writer.producers.judge(&stamp, strict_sequence),
+            true => writer.producers.judge_marker(&stamp, marker),
+            false => (writer.producers).judge(&stamp, strict_sequence, transactional),
         };
+        let partition = || self.context.directory.clone();
         match verdict {
             Ok(Verdict::Append) => Ok(None),
             Ok(Verdict::Duplicate(original)) => Ok(Some(Appended {
@@ -239,15 +254,27 @@ impl Log {
             Err(Refusal::Epoch { last }) => Err(AppendError::InvalidProducerEpoch {
                 producer_id: stamp.id.0,
                 offset: log_end.0,
-                partition: self.context.directory.clone(),
+                partition: partition(),
                 got: stamp.epoch.0,
+                last,
+            }),
+            Err(Refusal::OutsideTransaction) => Err(AppendError::OutsideTransaction {
+                producer_id: stamp.id.0,
+                offset: log_end.0,
+                partition: partition(),
+            }),
+            Err(Refusal::Coordinator { last }) => Err(AppendError::CoordinatorFenced {
+                producer_id: stamp.id.0,
+                offset: log_end.0,
+                partition: partition(),
+                got: marker.map_or(-1, |marker| marker.coordinator_epoch),
                 last,
             }),
             Err(Refusal::Sequence(problem)) => Err(AppendError::OutOfOrderSequence(Box::new(
                 OutOfOrderSequence {
                     producer_id: stamp.id.0,
                     offset: log_end,
-                    partition: self.context.directory.clone(),
+                    partition: partition(),
                     got: stamp.first_sequence,
                     problem,
                 },
@@ -284,16 +311,14 @@ impl Log {
             .change_index(|index| index.is_full(config.segment_index_bytes))
             .unwrap_or(false);
         let out_of_reach = header.last_offset().0 - active.base.0 > i64::from(i32::MAX);
-        if too_large || too_old || index_full || out_of_reach {
+        if too_large || too_old || index_full || out_of_reach || active.aborted.is_full() {
             self.roll(writer, now);
         }
     }
 
-    /// Begins a new segment. What the producer snapshot at its base says.
-    pub(super) fn roll(&self, writer: &mut Writer, now: Timestamp) -> Vec<u8> {
+    fn roll(&self, writer: &mut Writer, now: Timestamp) {
         let core = &self.context.core;
         let snapshot = producer_snapshot::encode(&writer.producers.snapshot());
-        let told = snapshot.clone();
         writer.first_timestamp = None;
         writer.segment_created = now;
         writer.jitter = core.random.lock().u32(..);
@@ -313,7 +338,6 @@ impl Log {
             };
             view.segments = view.segments.iter().cloned().chain([fresh]).collect();
         });
-        told
     }
 
     /// Writes the batch at the log end; nothing is visible yet. A write that failed leaves
@@ -367,9 +391,23 @@ impl Log {
 
     /// Makes an appended batch visible to those who may see it, and has it synced. Whether the
     /// high watermark moved.
-    fn publish(self: &Arc<Self>, header: &BatchHeader, config: &LogConfig) -> bool {
+    fn publish(
+        self: &Arc<Self>,
+        header: &BatchHeader,
+        step: Option<Step>,
+        config: &LogConfig,
+    ) -> bool {
         let (mut urgency, mut committed) = (None, false);
-        self.published.update(|view| {
+        self.published.update_transactions(|view, unsettled| {
+            if let Some(step) = step {
+                unsettled.apply(step, view.end);
+                // Before the marker settles anything: whoever may read the records must find that
+                // they are aborted.
+                if let (Some(entry), Some(active)) = (step.aborted(), view.segments.last()) {
+                    active.aborted.add(entry);
+                    self.unsynced.lock().add_aborted(active);
+                }
+            }
             let position = view.end.position + header.total_len() as u64;
             let next = header.next_offset();
             view.end = Mark {
@@ -484,29 +522,33 @@ impl Log {
             }
         }
         if work.epochs {
-            match self.write_epochs(view) {
+            match self.write_epochs(view, Persist::Lazy) {
                 Ok(()) => {}
                 Err(error) => warn(names::LEADER_EPOCHS, error),
             }
         }
         let mut written_files = Vec::new();
         for (offset, content) in std::mem::take(&mut work.snapshots) {
-            if self.keeps_snapshot(offset) {
-                continue;
-            }
             match self.write_snapshot(offset, &content) {
                 Ok(file) => written_files.push(file),
                 Err(error) => warn("a producer snapshot", error),
             }
         }
+        for segment in std::mem::take(&mut work.aborted) {
+            // Not synced: the next start knows what must be in it, or looks into the batches.
+            if let Err(error) = segment.write_aborted(context.files()) {
+                warn("a transaction index", error);
+            }
+        }
         let mut sealed = Vec::new();
         let preallocated = context.config.load().preallocate;
         for segment in std::mem::take(&mut work.sealed) {
-            if segment.is_gone() {
-                continue;
-            }
             if preallocated && let Err(error) = give_back(&segment, view, context.files()) {
                 warn("what was set aside", error);
+            }
+            match segment.write_aborted(context.files()) {
+                Ok(file) => written_files.extend(file),
+                Err(error) => warn("a transaction index", error),
             }
             match segment.write_indexes(context.files()) {
                 Ok(written) => {
@@ -537,54 +579,10 @@ impl Log {
         sealed
     }
 
-    fn write_epochs(&self, view: &View) -> io::Result<()> {
-        let (context, core) = (&self.context, &self.context.core);
-        if self.epochs_on_disk(view)? {
-            return Ok(());
-        }
-        // Epochs whose batches are gone are known from this file alone.
-        let persist = match context.config.load().durability {
-            Durability::Memory => Persist::Lazy,
-            Durability::Fsync | Durability::Os if view.log_start == Offset(0) => Persist::Lazy,
-            Durability::Fsync | Durability::Os => Persist::Whole,
-        };
+    fn write_epochs(&self, view: &View, persist: Persist) -> io::Result<()> {
         let content = leader_epochs::encode(view.epochs.entries());
-        let path = context.path.join(names::LEADER_EPOCHS);
-        replace_file(&*core.io, &path, content.as_bytes(), persist)
-    }
-
-    /// Whether the file of the epochs says what the view does. It need not be cut at the log start:
-    /// whoever reads it does that.
-    pub(super) fn epochs_on_disk(&self, view: &View) -> io::Result<bool> {
         let path = self.context.path.join(names::LEADER_EPOCHS);
-        let content = match self.context.core.io.read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let entries = std::str::from_utf8(&content).ok();
-        let entries = entries.and_then(|content| leader_epochs::decode(content).ok());
-        let mut known = Epochs::new(entries.unwrap_or_default());
-        known.cut_front(view.log_start);
-        Ok(known == *view.epochs)
-    }
-
-    /// Whether a snapshot need not be written: its segment is gone, or it is the one that holds
-    /// what the segments before it said, which is never touched again.
-    fn keeps_snapshot(&self, offset: Offset) -> bool {
-        let first = self.published.load().segments.first().map(|first| first.base);
-        match first {
-            Some(first) if offset < first => true,
-            Some(first) if offset == first && first > Offset(0) => self.has_snapshot(offset),
-            Some(_) | None => false,
-        }
-    }
-
-    /// Whether there is a snapshot at `offset` that makes sense.
-    pub(super) fn has_snapshot(&self, offset: Offset) -> bool {
-        let path = self.context.path.join(SegmentFile::Snapshot.name(offset));
-        let content = self.context.core.io.read(&path);
-        content.is_ok_and(|content| producer_snapshot::decode(&content).is_ok())
+        replace_file(&*self.context.core.io, &path, content.as_bytes(), persist)
     }
 
     fn write_snapshot(&self, offset: Offset, content: &[u8]) -> io::Result<Arc<dyn File>> {

@@ -12,6 +12,7 @@
 //! `commit`; a read is `read` and `lookup`; a start is `store` and `load`; every format on disk
 //! is in [`mod@format`].
 
+mod aborted;
 mod commit;
 mod core;
 mod damage;
@@ -22,7 +23,6 @@ mod gaps;
 mod journal;
 mod load;
 mod log;
-mod log_starts;
 mod lookup;
 mod offline;
 mod offsets;
@@ -38,6 +38,7 @@ mod scan;
 mod segment;
 mod space;
 mod store;
+mod transactions;
 mod trim;
 mod watch;
 

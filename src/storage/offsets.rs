@@ -9,13 +9,15 @@ use crate::model::Offset;
 
 use super::epochs::Epochs;
 use super::segment::Segment;
+use super::transactions::Unsettled;
 
 /// The offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Offsets {
     /// First readable record.
     pub log_start: Offset,
-    /// Bound of `read_committed`.
+    /// Bound of `read_committed`: no transaction below it is open, or ended by a marker that lies
+    /// at or above the high watermark.
     pub last_stable: Offset,
     /// Bound of what consumers see.
     pub high_watermark: Offset,
@@ -49,18 +51,20 @@ pub(super) struct View {
     pub(super) end: Mark,
     /// The high watermark.
     pub(super) committed: Mark,
+    /// The last stable offset. It follows from the rest, at each [`Published::update`]. Where
+    /// records of a transaction that is open were deleted, it is the log start, and its place
+    /// that of the transaction: below all that can be read.
+    pub(super) last_stable: Mark,
     /// Below it everything is on disk.
     pub(super) durable: Offset,
 }
 
 impl View {
     /// The offsets of this moment.
-    ///
-    /// The last stable offset is the high watermark as long as no transaction can be open.
     pub(super) fn offsets(&self) -> Offsets {
         Offsets {
             log_start: self.log_start,
-            last_stable: self.committed.offset,
+            last_stable: self.last_stable.offset,
             high_watermark: self.committed.offset,
             log_end: self.end.offset,
             durable: self.durable,
@@ -93,6 +97,10 @@ impl View {
             "{then:?} to {now:?}"
         );
         assert!(
+            now.last_stable >= then.last_stable,
+            "last stable offset went back: {then:?} to {now:?}"
+        );
+        assert!(
             now.log_end >= then.log_end,
             "log end went back: {then:?} to {now:?}"
         );
@@ -107,17 +115,20 @@ impl View {
 #[derive(Debug)]
 pub(super) struct Published {
     view: ArcSwap<View>,
-    /// Two threads change views: the one that appends and the one that commits. Held for the
-    /// computation of one view, never during I/O; readers do not take it.
-    change: Mutex<()>,
+    /// The transactions that keep the last stable offset back. Two threads change views: the one
+    /// that appends and the one that commits. Held for the computation of one view, never during
+    /// I/O; readers do not take it.
+    change: Mutex<Unsettled>,
 }
 
 impl Published {
-    pub(super) fn new(view: View) -> Self {
+    /// A view of a log in which these transactions are open.
+    pub(super) fn new(mut view: View, mut unsettled: Unsettled) -> Self {
+        view.last_stable = unsettled.last_stable(&view);
         view.assert_follows(&view);
         Self {
             view: ArcSwap::from_pointee(view),
-            change: Mutex::new(()),
+            change: Mutex::new(unsettled),
         }
     }
 
@@ -128,10 +139,16 @@ impl Published {
 
     /// Publishes what `change` makes of the newest view.
     pub(super) fn update(&self, change: impl FnOnce(&mut View)) {
-        let _one_at_a_time = self.change.lock();
+        self.update_transactions(|view, _unsettled| change(view));
+    }
+
+    /// As [`Self::update`], for an append that may begin or end a transaction.
+    pub(super) fn update_transactions(&self, change: impl FnOnce(&mut View, &mut Unsettled)) {
+        let mut unsettled = self.change.lock();
         let before = self.view.load();
         let mut next = View::clone(&before);
-        change(&mut next);
+        change(&mut next, &mut unsettled);
+        next.last_stable = unsettled.last_stable(&next);
         next.assert_follows(&before);
         self.view.store(Arc::new(next));
     }

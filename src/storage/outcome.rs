@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::io::File;
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
+use super::format::txn_index::AbortedEntry;
 use super::offsets::Offsets;
 
 /// Where an appended batch went.
@@ -113,6 +114,34 @@ pub enum AppendError {
         /// Newest epoch.
         last: i16,
     },
+    /// Records outside of a transaction, while the producer has one open.
+    #[error(
+        "Expected transactional write from producer {producer_id} at offset (offset={offset}, segment=[-1:-1]) in partition {partition}"
+    )]
+    OutsideTransaction {
+        /// Producer.
+        producer_id: i64,
+        /// Offset it would have had.
+        offset: i64,
+        /// `topic-partition`.
+        partition: String,
+    },
+    /// A transaction marker of a coordinator that has a successor.
+    #[error(
+        "Invalid coordinator epoch for producerId {producer_id} at offset {offset} in partition {partition}: {got} (zombie), {last} (current)"
+    )]
+    CoordinatorFenced {
+        /// Producer.
+        producer_id: i64,
+        /// Offset it would have had.
+        offset: i64,
+        /// `topic-partition`.
+        partition: String,
+        /// Term of the marker's coordinator.
+        got: i32,
+        /// Newest term seen.
+        last: i32,
+    },
     /// Batch larger than `segment.bytes`.
     #[error("Append of size {size} bytes exceeds the maximum segment size {max}")]
     TooLargeForSegment {
@@ -195,6 +224,15 @@ pub struct AbortedTransaction {
     pub producer_id: i64,
     /// First offset of the transaction.
     pub first_offset: Offset,
+}
+
+impl From<&AbortedEntry> for AbortedTransaction {
+    fn from(entry: &AbortedEntry) -> Self {
+        Self {
+            producer_id: entry.producer_id,
+            first_offset: entry.first,
+        }
+    }
 }
 
 /// Why a read failed.

@@ -3,9 +3,9 @@
 //!
 //! The state follows from the batches: appending and replaying the same headers gives the same.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use crate::batch::{BatchHeader, ProducerStamp};
+use crate::batch::{BatchHeader, EndMarker, ProducerStamp};
 use crate::model::limits::PRODUCER_BATCHES_RETAINED;
 use crate::model::{Offset, Timestamp};
 
@@ -20,6 +20,8 @@ const EXPIRY_INTERVAL_MS: i64 = 600_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Producers {
     by_id: HashMap<i64, Producer>,
+    /// Where open transactions began, and whose they are.
+    open: BTreeSet<(Offset, i64)>,
     last_expiry_check: Option<Timestamp>,
 }
 
@@ -30,7 +32,9 @@ struct Producer {
     /// Its last batches in that epoch, oldest first.
     batches: VecDeque<BatchSpan>,
     last_timestamp: Timestamp,
+    /// Newest term seen of the coordinator that ends its transactions, or -1.
     coordinator_epoch: i32,
+    /// First offset of its open transaction.
     transaction_start: Option<Offset>,
 }
 
@@ -91,6 +95,35 @@ pub(super) enum Refusal {
     },
     /// The sequence does not fit.
     Sequence(SequenceProblem),
+    /// Its transaction is open, and the batch is not part of it.
+    OutsideTransaction,
+    /// A newer coordinator has ended a transaction of the producer.
+    Coordinator {
+        /// Its term.
+        last: i32,
+    },
+}
+
+/// What a batch did to the transactions of its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A transaction of this producer began with it.
+    Began(i64),
+    /// It ended one.
+    Ended(Ended),
+}
+
+/// A transaction that was ended (Kafka's `CompletedTxn`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) producer_id: i64,
+    /// Offset of its first record.
+    pub(super) first: Offset,
+    /// Offset of the marker.
+    pub(super) last: Offset,
+    pub(super) aborted: bool,
+    /// The first offset of another transaction that was open at the marker, or the one after it.
+    pub(super) last_stable: Offset,
 }
 
 impl Producers {
@@ -108,8 +141,24 @@ impl Producers {
     /// | yes | same | else | refused: sequence |
     ///
     /// A producer that is known for its transaction markers alone has no last sequence: -1, after
-    /// which 0 follows.
-    pub(super) fn judge(&self, stamp: &ProducerStamp, strict: bool) -> Result<Verdict, Refusal> {
+    /// which 0 follows. What would be appended outside of the producer's open transaction is
+    /// refused.
+    pub(super) fn judge(
+        &self,
+        stamp: &ProducerStamp,
+        strict: bool,
+        transactional: bool,
+    ) -> Result<Verdict, Refusal> {
+        let verdict = self.judge_sequence(stamp, strict)?;
+        let known = self.by_id.get(&stamp.id.0);
+        let open = known.is_some_and(|known| known.transaction_start.is_some());
+        if open && !transactional && verdict == Verdict::Append {
+            return Err(Refusal::OutsideTransaction);
+        }
+        Ok(verdict)
+    }
+
+    fn judge_sequence(&self, stamp: &ProducerStamp, strict: bool) -> Result<Verdict, Refusal> {
         let refused = |problem| Err(Refusal::Sequence(problem));
         let (epoch, first) = (stamp.epoch.0, stamp.first_sequence);
         let Some(known) = self.by_id.get(&stamp.id.0) else {
@@ -147,40 +196,78 @@ impl Producers {
         }
     }
 
-    /// Judges a transaction marker: it has no sequence, and only an older epoch is refused.
-    pub(super) fn judge_marker(&self, stamp: &ProducerStamp) -> Result<Verdict, Refusal> {
-        match self.by_id.get(&stamp.id.0) {
-            Some(known) if stamp.epoch.0 < known.epoch => Err(Refusal::Epoch { last: known.epoch }),
+    /// Judges a transaction marker: it has no sequence, and only older terms, of the producer or
+    /// of its coordinator, are refused. It need not end anything.
+    pub(super) fn judge_marker(
+        &self,
+        stamp: &ProducerStamp,
+        marker: Option<EndMarker>,
+    ) -> Result<Verdict, Refusal> {
+        let Some(known) = self.by_id.get(&stamp.id.0) else {
+            return Ok(Verdict::Append);
+        };
+        if stamp.epoch.0 < known.epoch {
+            return Err(Refusal::Epoch { last: known.epoch });
+        }
+        let last = known.coordinator_epoch;
+        match marker {
+            Some(marker) if marker.coordinator_epoch < last => Err(Refusal::Coordinator { last }),
             Some(_) | None => Ok(Verdict::Append),
         }
     }
 
-    /// Takes in a batch of the log, whose offsets are final. Batches without producer are nothing.
-    pub(super) fn replay(&mut self, header: &BatchHeader) {
-        let Some(stamp) = header.producer() else {
-            return;
-        };
-        let epoch = stamp.epoch.0;
-        let producer = self
-            .by_id
-            .entry(stamp.id.0)
-            .or_insert_with(|| Producer::new(epoch));
+    /// Takes in a batch of the log, whose offsets are final, and, if it is a control batch, the
+    /// marker that it carries; what that does to transactions. Batches without producer are
+    /// nothing, and so are control batches that the cleaner emptied.
+    pub(super) fn replay(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<EndMarker>,
+    ) -> Option<Step> {
+        let stamp = header.producer()?;
+        if header.is_control() && marker.is_none() {
+            return None;
+        }
+        let (id, epoch) = (stamp.id.0, stamp.epoch.0);
+        let producer = self.by_id.entry(id).or_insert_with(|| Producer::new(epoch));
         if producer.epoch != epoch {
             producer.epoch = epoch;
             producer.batches.clear();
         }
         producer.last_timestamp = header.max_timestamp;
-        if header.is_control() {
-            producer.transaction_start = None;
-            return;
-        }
-        if header.is_transactional() {
-            producer.transaction_start.get_or_insert(header.base_offset);
+        if let Some(marker) = marker {
+            producer.coordinator_epoch = marker.coordinator_epoch;
+            let first = producer.transaction_start.take()?;
+            self.open.remove(&(first, id));
+            let last = header.base_offset;
+            return Some(Step::Ended(Ended {
+                producer_id: id,
+                first,
+                last,
+                aborted: !marker.committed,
+                last_stable: self.first_open().unwrap_or(last.plus(1)),
+            }));
         }
         if producer.batches.len() >= PRODUCER_BATCHES_RETAINED {
             producer.batches.pop_front();
         }
         producer.batches.push_back(BatchSpan::of(header, &stamp));
+        if header.is_transactional() && producer.transaction_start.is_none() {
+            producer.transaction_start = Some(header.base_offset);
+            self.open.insert((header.base_offset, id));
+            return Some(Step::Began(id));
+        }
+        None
+    }
+
+    /// The first offset of the transactions that are open.
+    fn first_open(&self) -> Option<Offset> {
+        self.open.first().map(|(start, _)| *start)
+    }
+
+    /// The transactions that are open: where they began, and whose they are; ascending.
+    pub(super) fn open_transactions(&self) -> impl Iterator<Item = (Offset, i64)> {
+        self.open.iter().copied()
     }
 
     /// Puts an older batch of a producer before those that are known, if there is room: a snapshot
@@ -267,11 +354,13 @@ impl Producers {
             coordinator_epoch: entry.coordinator_epoch,
             transaction_start: entry.transaction_start.map(Offset),
         };
-        let by_id = entries
+        let by_id: HashMap<i64, Producer> = entries
             .iter()
             .map(|entry| (entry.producer_id, producer(entry)))
             .collect();
+        let open = |(id, producer): (&i64, &Producer)| Some((producer.transaction_start?, *id));
         Self {
+            open: by_id.iter().filter_map(open).collect(),
             by_id,
             last_expiry_check: None,
         }

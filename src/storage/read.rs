@@ -9,7 +9,7 @@ use crate::model::limits::SENDFILE_BYTES_MIN;
 
 use super::log::Log;
 use super::offsets::{Mark, View};
-use super::outcome::{Isolation, ReadError, ReadOutcome, RecordBytes};
+use super::outcome::{AbortedTransaction, Isolation, ReadError, ReadOutcome, RecordBytes};
 use super::scan::{Depth, ScanError, Scanned};
 use super::segment::{MemoryIndex, Segment};
 
@@ -17,7 +17,8 @@ impl View {
     /// Where a reader must stop.
     pub(super) fn bound(&self, isolation: Isolation) -> Mark {
         match isolation {
-            Isolation::ReadUncommitted | Isolation::ReadCommitted => self.committed,
+            Isolation::ReadUncommitted => self.committed,
+            Isolation::ReadCommitted => self.last_stable,
             Isolation::LogEnd => self.end,
         }
     }
@@ -119,8 +120,16 @@ impl Log {
             };
             let end = self.verify(segment, &*file, first.position, end, from)?;
             let records = take(&file, first.position, end).map_err(storage)?;
+            let aborted = match isolation {
+                Isolation::ReadCommitted => {
+                    let upper = self.offset_at(segment, &*file, &first, end, bound)?;
+                    self.aborted_between(from, upper)?
+                }
+                Isolation::ReadUncommitted | Isolation::LogEnd => Vec::new(),
+            };
             return Ok(ReadOutcome {
                 records,
+                aborted: aborted.iter().map(AbortedTransaction::from).collect(),
                 of_older_segment: segment.base < bound.segment,
                 ..nothing
             });
@@ -280,6 +289,37 @@ impl Log {
             }
         }
         Ok(from)
+    }
+
+    /// The offset after the last batch that ends at or before `end`, which is at or behind the end
+    /// of `first`. It does not depend on how dense the index is.
+    fn offset_at(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        first: &Scanned,
+        end: u64,
+        bound: Mark,
+    ) -> Result<Offset, ReadError> {
+        if end <= first.end() {
+            return Ok(first.header.next_offset());
+        }
+        let known = segment
+            .boundary_before(self.context().files(), end - 1)
+            .unwrap_or(0);
+        for start in [known.max(first.position), first.position] {
+            let mut scan = segment.scan(file, Depth::Headers, start, end);
+            loop {
+                match scan.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(scan.next_offset()),
+                    Err(ScanError::Io(error)) => return Err(storage(error)),
+                    // The index lied.
+                    Err(ScanError::Damaged { .. }) => break,
+                }
+            }
+        }
+        Ok(bound.offset)
     }
 
     /// Checks every byte between two boundaries that this process neither wrote nor checked. The

@@ -8,7 +8,6 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -16,6 +15,7 @@ use crate::batch::BatchHeader;
 use crate::io::{File, OpenMode, read_full_at};
 use crate::model::{Offset, Timestamp};
 
+use super::aborted::AbortedIndex;
 use super::file_cache::{FileCache, FileKey, FileKind};
 use super::format::names::SegmentFile;
 use super::format::offset_index::{self, OffsetEntry};
@@ -47,9 +47,9 @@ pub(super) struct Segment {
     /// Stretches that recovery found damaged, and kept.
     damage: OnceLock<Vec<Range<u64>>>,
     index: RwLock<Index>,
+    /// The aborted transactions whose markers are in it.
+    pub(super) aborted: AbortedIndex,
     verified: Verified,
-    /// Whether it left the log: nothing is written under its names any more.
-    gone: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -162,8 +162,8 @@ impl Segment {
             end: OnceLock::new(),
             damage: OnceLock::new(),
             index: RwLock::new(Index::Memory(MemoryIndex::default())),
+            aborted: AbortedIndex::empty(),
             verified: Verified::from(0),
-            gone: AtomicBool::new(false),
         }
     }
 
@@ -181,8 +181,8 @@ impl Segment {
             end: OnceLock::new(),
             damage: OnceLock::new(),
             index: RwLock::new(Index::Memory(index)),
+            aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),
-            gone: AtomicBool::new(false),
         }
     }
 
@@ -201,24 +201,14 @@ impl Segment {
             end: OnceLock::new(),
             damage: OnceLock::new(),
             index: RwLock::new(Index::Files { offsets, times }),
+            aborted: AbortedIndex::unknown(),
             verified: Verified::from(len),
-            gone: AtomicBool::new(false),
         }
     }
 
     /// The length of a sealed segment.
     pub(super) fn sealed_len(&self) -> Option<u64> {
         self.sealed_len.get().copied()
-    }
-
-    /// Notes that it leaves the log. Under the lock of those who write by name.
-    pub(super) fn set_gone(&self) {
-        self.gone.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether it left the log.
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::SeqCst)
     }
 
     /// Notes where the segment after it begins.

@@ -25,7 +25,6 @@ use super::offline::{self, Health};
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::parallel;
 use super::partition::Partition;
-use super::removal::Doomed;
 use super::space::Space;
 
 /// Logs that are recovered at the same time.
@@ -184,8 +183,7 @@ impl Store {
         .map_err(at(dir))?;
         Space::start(&core);
         for path in leftovers {
-            core.removal
-                .schedule(&core.io, Doomed::Directory(path), Duration::ZERO);
+            core.removal.schedule(&core.io, path, Duration::ZERO);
         }
         let opened = Opened {
             cluster_id: meta.cluster_id,
@@ -256,9 +254,7 @@ impl Store {
                 Ok(path) => {
                     let delay = context.config.load().file_delete_delay_ms;
                     let delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
-                    self.core
-                        .removal
-                        .schedule(&self.core.io, Doomed::Directory(path), delay);
+                    self.core.removal.schedule(&self.core.io, path, delay);
                 }
                 Err(error) => {
                     tracing::error!(partition = context.directory, %error, "cannot delete");

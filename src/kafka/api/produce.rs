@@ -242,7 +242,9 @@ fn tells_log_start(error: &ProduceError) -> bool {
         | ProduceError::TimedOut => false,
         ProduceError::Append(error) => match error {
             crate::storage::AppendError::OutOfOrderSequence { .. }
-            | crate::storage::AppendError::InvalidProducerEpoch { .. } => true,
+            | crate::storage::AppendError::InvalidProducerEpoch { .. }
+            | crate::storage::AppendError::OutsideTransaction { .. }
+            | crate::storage::AppendError::CoordinatorFenced { .. } => true,
             crate::storage::AppendError::TooLargeForSegment { .. }
             | crate::storage::AppendError::Deleted
             | crate::storage::AppendError::Storage(_) => false,

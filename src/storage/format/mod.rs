@@ -14,6 +14,7 @@ pub mod offset_index;
 pub mod partition_metadata;
 pub mod producer_snapshot;
 pub mod time_index;
+pub mod txn_index;
 
 /// Why a file's content is not what its name says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,6 +15,7 @@
 //!     00000000000000000000.log         record batches; the name is the first offset it may hold
 //!     00000000000000000000.index       offset → position
 //!     00000000000000000000.timeindex   time → offset
+//!     00000000000000000000.txnindex    aborted transactions; missing where there are none
 //!     00000000000000000000.snapshot    idempotent producers, as of that offset
 //!     leader-epoch-checkpoint          where each leader epoch began
 //!     partition.metadata               topic id
@@ -64,16 +65,19 @@ pub enum SegmentFile {
     OffsetIndex,
     /// Time index.
     TimeIndex,
+    /// Aborted transactions whose markers are in the segment.
+    TxnIndex,
     /// State of the producers at the segment's first offset.
     Snapshot,
 }
 
 impl SegmentFile {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Log,
         Self::OffsetIndex,
         Self::TimeIndex,
+        Self::TxnIndex,
         Self::Snapshot,
     ];
 
@@ -83,6 +87,7 @@ impl SegmentFile {
             Self::Log => ".log",
             Self::OffsetIndex => ".index",
             Self::TimeIndex => ".timeindex",
+            Self::TxnIndex => ".txnindex",
             Self::Snapshot => ".snapshot",
         }
     }

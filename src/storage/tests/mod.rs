@@ -10,6 +10,7 @@ mod kafka_reads;
 mod lookup;
 mod model;
 mod recovery;
+mod transactions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

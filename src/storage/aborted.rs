@@ -1,0 +1,397 @@
+//! Aborted transactions, segment by segment (Kafka's `TransactionIndex`): for `read_committed`
+//! readers, who must drop their records, and for the cleaner.
+//!
+//! Entries of the active segment are in memory, and reach the `.txnindex` file in the round that
+//! makes their markers durable. Those of a sealed segment are read from its file, which has no
+//! checksum of its own: what it must contain is remembered. Whatever is not known, or turns out to
+//! be otherwise, is found again in the control batches: they are the truth, the file is not.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::batch::EndMarker;
+use crate::io::{File, OpenMode};
+use crate::model::Offset;
+
+use super::file_cache::{FileKey, FileKind};
+use super::format::names::SegmentFile;
+use super::format::producer_snapshot;
+use super::format::txn_index::{self, AbortedEntry};
+use super::log::Log;
+use super::offsets::View;
+use super::outcome::ReadError;
+use super::producers::{Producers, Step};
+use super::read::{read_exact, storage};
+use super::scan::{Depth, ScanError, Scanned};
+use super::segment::{Files, Segment};
+
+/// Aborted transactions of one segment that are kept in memory: a segment that has more is ended.
+const ENTRIES_MAX: usize = 65_536;
+
+/// The largest batch that is looked at for a transaction marker; a marker is one small record.
+const MARKER_BATCH_BYTES_MAX: usize = 4096;
+
+/// How often a search is repeated because segments went or came while it ran.
+const ATTEMPTS_MAX: usize = 3;
+
+/// The aborted transactions whose markers are in one segment.
+#[derive(Debug)]
+pub(super) struct AbortedIndex(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    /// Those of the segment as it was found are not known. These were added since.
+    Unknown { added: Vec<AbortedEntry> },
+    /// All of them; the file has the first `written`.
+    Memory {
+        entries: Vec<AbortedEntry>,
+        written: usize,
+    },
+    /// All of them are in the file.
+    File(Summary),
+}
+
+/// What a transaction index file must contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// How many entries.
+    pub(super) entries: usize,
+    /// CRC-32C of their bytes.
+    pub(super) crc: u32,
+}
+
+impl Summary {
+    pub(super) fn of(entries: &[AbortedEntry]) -> Self {
+        Self {
+            entries: entries.len(),
+            crc: crc32c::crc32c(&txn_index::encode(entries)),
+        }
+    }
+}
+
+/// The entries of one segment that a search is about.
+#[derive(Debug, Default)]
+struct Found {
+    entries: Vec<AbortedEntry>,
+    /// Whether no later segment has any.
+    complete: bool,
+}
+
+impl AbortedIndex {
+    /// Of a segment that this process writes from its first byte.
+    pub(super) fn empty() -> Self {
+        Self(Mutex::new(State::Memory {
+            entries: Vec::new(),
+            written: 0,
+        }))
+    }
+
+    /// Of a segment that was found.
+    pub(super) fn unknown() -> Self {
+        Self(Mutex::new(State::Unknown { added: Vec::new() }))
+    }
+
+    fn is_known(&self) -> bool {
+        !matches!(&*self.0.lock(), State::Unknown { .. })
+    }
+
+    /// Whether the segment should be ended.
+    pub(super) fn is_full(&self) -> bool {
+        match &*self.0.lock() {
+            State::Unknown { added: entries } | State::Memory { entries, .. } => {
+                entries.len() >= ENTRIES_MAX
+            }
+            State::File(_) => false,
+        }
+    }
+
+    /// Adds a transaction whose marker was just appended.
+    pub(super) fn add(&self, entry: AbortedEntry) {
+        let mut state = self.0.lock();
+        match &mut *state {
+            State::Unknown { added: entries } | State::Memory { entries, .. } => {
+                entries.push(entry);
+            }
+            State::File(_) => *state = State::Unknown { added: vec![entry] },
+        }
+    }
+
+    /// Takes in what a walk over the segment's batches below `end` found.
+    fn learn(&self, mut entries: Vec<AbortedEntry>, end: Offset) {
+        let mut state = self.0.lock();
+        if let State::Unknown { added } = &mut *state {
+            entries.extend(added.iter().filter(|entry| entry.last >= end));
+            *state = State::Memory {
+                entries,
+                written: 0,
+            };
+        }
+    }
+
+    /// Forgets everything: the file is not what it should be.
+    fn forget(&self) {
+        *self.0.lock() = State::Unknown { added: Vec::new() };
+    }
+
+    /// Entries that are not in the file yet, and how many are; `None` if there is nothing to
+    /// write, or nothing is known.
+    fn unwritten(&self) -> Option<(Vec<AbortedEntry>, usize)> {
+        match &*self.0.lock() {
+            State::Memory { entries, written } => {
+                let rest = entries.get(*written..).filter(|rest| !rest.is_empty())?;
+                Some((rest.to_vec(), *written))
+            }
+            State::Unknown { .. } | State::File(_) => None,
+        }
+    }
+
+    /// Notes that the file has the first `count` entries. Where the segment is `sealed`, and these
+    /// are all, they are read from there.
+    fn set_written(&self, count: usize, sealed: bool) {
+        let mut state = self.0.lock();
+        if let State::Memory { entries, written } = &mut *state {
+            *written = count;
+            if sealed && entries.len() == count {
+                *state = State::File(Summary::of(entries));
+            }
+        }
+    }
+}
+
+impl Segment {
+    /// Writes what is not in the transaction index file yet. The file, if there was something.
+    pub(super) fn write_aborted(&self, files: Files<'_>) -> io::Result<Option<Arc<dyn File>>> {
+        let Some((entries, written)) = self.aborted.unwritten() else {
+            return Ok(None);
+        };
+        let file = files
+            .cache
+            .create(&self.path(files.dir, SegmentFile::TxnIndex))?;
+        let at = written * txn_index::ENTRY_LENGTH;
+        // Nothing of an older file, or of a write that failed, may stay behind the entries.
+        file.set_len(at as u64)?;
+        file.write_all_at(&[&txn_index::encode(&entries)], at as u64)?;
+        let sealed = self.sealed_len().is_some();
+        self.aborted.set_written(written + entries.len(), sealed);
+        Ok(Some(file))
+    }
+
+    /// The entries whose markers lie at or above `from`, of transactions that begin below `upper`;
+    /// `None` if they are not known.
+    fn aborted_between(
+        &self,
+        files: Files<'_>,
+        from: Offset,
+        upper: Offset,
+    ) -> io::Result<Option<Found>> {
+        let summary = match &*self.aborted.0.lock() {
+            State::Unknown { .. } => return Ok(None),
+            State::Memory { entries, .. } => return Ok(Some(search(entries, from, upper))),
+            State::File(Summary { entries: 0, .. }) => return Ok(Some(Found::default())),
+            State::File(summary) => *summary,
+        };
+        let found = match self.read_aborted(files, summary) {
+            Ok(Some(entries)) => Some(search(&entries, from, upper)),
+            Ok(None) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if found.is_none() {
+            self.aborted.forget();
+        }
+        Ok(found)
+    }
+
+    /// The entries in the file, if it is as it should be.
+    fn read_aborted(
+        &self,
+        files: Files<'_>,
+        summary: Summary,
+    ) -> io::Result<Option<Vec<AbortedEntry>>> {
+        let key = FileKey {
+            segment: self.number,
+            kind: FileKind::TxnIndex,
+        };
+        let path = || self.path(files.dir, SegmentFile::TxnIndex);
+        let file = files.cache.open(key, path, OpenMode::Read)?;
+        let len = summary.entries * txn_index::ENTRY_LENGTH;
+        if file.len()? != len as u64 {
+            return Ok(None);
+        }
+        let bytes = match read_exact(&*file, 0, len) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            bytes => bytes?,
+        };
+        let whole = crc32c::crc32c(&bytes) == summary.crc;
+        Ok(txn_index::decode(&bytes).ok().filter(|_| whole))
+    }
+}
+
+/// As `TransactionIndex.collectAbortedTxns`. The entries' markers ascend.
+fn search(entries: &[AbortedEntry], from: Offset, upper: Offset) -> Found {
+    let first = entries.partition_point(|entry| entry.last < from);
+    let mut found = Found::default();
+    for entry in entries.iter().skip(first) {
+        if entry.first < upper {
+            found.entries.push(*entry);
+        }
+        if entry.last_stable >= upper {
+            found.complete = true;
+            break;
+        }
+    }
+    found
+}
+
+/// The transaction marker of a batch, if it is one and its bytes are whole.
+pub(super) fn marker_of(file: &dyn File, batch: &Scanned) -> io::Result<Option<EndMarker>> {
+    let header = &batch.header;
+    if !header.is_control() || header.total_len() > MARKER_BATCH_BYTES_MAX {
+        return Ok(None);
+    }
+    let bytes = read_exact(file, batch.position, header.total_len())?;
+    let whole = header.crc_matches(&bytes);
+    Ok(whole.then(|| EndMarker::of(&bytes)).flatten())
+}
+
+impl Log {
+    /// The aborted transactions that overlap the offsets from `from` to below `upper`, in the
+    /// order of their markers.
+    pub(super) fn aborted_between(
+        &self,
+        from: Offset,
+        upper: Offset,
+    ) -> Result<Vec<AbortedEntry>, ReadError> {
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(found) = self.known_aborted_between(from, upper)? {
+                return Ok(found);
+            }
+            self.find_aborted()?;
+        }
+        Err(ReadError::Storage(
+            "the aborted transactions are not to be found".to_owned(),
+        ))
+    }
+
+    fn known_aborted_between(
+        &self,
+        from: Offset,
+        upper: Offset,
+    ) -> Result<Option<Vec<AbortedEntry>>, ReadError> {
+        let view = self.published().load();
+        let mut overlapping = Vec::new();
+        for segment in view.segments_from(from) {
+            let found = segment.aborted_between(self.context().files(), from, upper);
+            let Some(mut found) = found.map_err(storage)? else {
+                return Ok(None);
+            };
+            overlapping.append(&mut found.entries);
+            if found.complete {
+                break;
+            }
+        }
+        Ok(Some(overlapping))
+    }
+
+    /// Finds the aborted transactions of all segments where they are not known, in their control
+    /// batches, and writes the files again. Reads the headers of all batches of these segments.
+    fn find_aborted(&self) -> Result<(), ReadError> {
+        let _one_at_a_time = self.finding_aborted.lock();
+        let view = arc_swap::Guard::into_inner(self.published().load());
+        let unknown = |segment: &&Arc<Segment>| !segment.aborted.is_known();
+        let Some(first) = view.segments.iter().position(|each| unknown(&each)) else {
+            return Ok(());
+        };
+        let partition = &self.context().directory;
+        let (start, mut producers) = self.producers_before(&view, first);
+        for (number, segment) in view.segments.iter().enumerate().skip(start) {
+            let mut entries = Vec::new();
+            let limit = view.limit(segment, view.end);
+            if limit > 0 {
+                let file = self.log_file(segment)?;
+                self.replay_transactions(segment, &*file, limit, &mut producers, &mut entries)?;
+            }
+            if unknown(&segment) {
+                tracing::debug!(
+                    partition,
+                    segment = segment.base.0,
+                    aborted = entries.len(),
+                    "looked for aborted transactions"
+                );
+                let next = view.segments.get(number + 1);
+                let end = next.map_or(view.end.offset, |next| next.base);
+                segment.aborted.learn(entries, end);
+            }
+        }
+        let _no_others = self.stop_naming();
+        if self.context().is_deleted() {
+            return Err(ReadError::Deleted);
+        }
+        for segment in view.segments.iter() {
+            match segment.write_aborted(self.context().files()) {
+                Ok(_) => {}
+                // They serve from memory as well.
+                Err(error) => {
+                    tracing::warn!(partition, %error, "cannot write a transaction index");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The producers at the base of a segment: the given one, or one before it.
+    fn producers_before(&self, view: &View, segment: usize) -> (usize, Producers) {
+        let context = self.context();
+        for (number, segment) in view.segments.iter().enumerate().take(segment + 1).rev() {
+            let path = segment.path(&context.path, SegmentFile::Snapshot);
+            let snapshot = context.core.io.read(&path).ok();
+            if let Some(entries) = snapshot.and_then(|bytes| producer_snapshot::decode(&bytes).ok())
+            {
+                return (number, Producers::from_snapshot(&entries));
+            }
+        }
+        (0, Producers::default())
+    }
+
+    fn replay_transactions(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        limit: u64,
+        producers: &mut Producers,
+        aborted: &mut Vec<AbortedEntry>,
+    ) -> Result<(), ReadError> {
+        let mut scan = segment.scan(file, Depth::Headers, 0, limit);
+        loop {
+            let batch = match scan.next() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(()),
+                Err(ScanError::Io(error)) => return Err(storage(error)),
+                Err(ScanError::Damaged { .. }) => match scan.step_over_damage().map_err(storage)? {
+                    Some(_) => continue,
+                    None => return Ok(()),
+                },
+            };
+            let marker = marker_of(file, &batch).map_err(storage)?;
+            let step = producers.replay(&batch.header, marker);
+            aborted.extend(step.and_then(|step| step.aborted()));
+        }
+    }
+}
+
+impl Step {
+    /// The entry for the index, if a transaction was aborted.
+    pub(super) fn aborted(&self) -> Option<AbortedEntry> {
+        match self {
+            Self::Ended(ended) if ended.aborted => Some(AbortedEntry {
+                producer_id: ended.producer_id,
+                first: ended.first,
+                last: ended.last,
+                last_stable: ended.last_stable,
+            }),
+            Self::Ended(_) | Self::Began(_) => None,
+        }
+    }
+}
