@@ -15,6 +15,8 @@ pub struct LogDir {
     pub total_bytes: Option<u64>,
     /// Bytes of it that are free for this process.
     pub usable_bytes: Option<u64>,
+    /// Whether a sync failed there: nothing is written to it any more.
+    pub offline: bool,
 }
 
 impl Broker {
@@ -25,6 +27,7 @@ impl Broker {
             path,
             total_bytes,
             usable_bytes,
+            offline: self.store.failure().is_some(),
         }
     }
 

@@ -66,8 +66,12 @@ impl Broker {
             OffsetQuery::Latest | OffsetQuery::MaxTimestamp | OffsetQuery::AtOrAfter(_) => true,
             OffsetQuery::Earliest | OffsetQuery::EarliestLocal | OffsetQuery::LatestTiered => false,
         };
-        if needs_the_end {
-            log.committed(log.offsets()?.log_end).await?;
+        if needs_the_end && let Err(error) = log.committed(log.offsets()?.log_end).await {
+            // After a failed sync the log ends, for its readers, where it is durable.
+            match error {
+                AppendError::Storage(_) if self.store.failure().is_some() => {}
+                error => return Err(error.into()),
+            }
         }
         Ok(look_up(&log, query, isolation)?)
     }

@@ -223,6 +223,12 @@ impl Io for MemoryIo {
         self.nodes.lock().contains_key(&plain(path))
     }
 
+    fn space(&self, _path: &Path) -> Option<(u64, u64)> {
+        let Space { used, max } = &*self.space;
+        let usable = max.saturating_sub(used.load(Ordering::Relaxed));
+        (*max != u64::MAX).then_some((*max, usable))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.open(path, OpenMode::Create)?;
         let Some(Node::File(file)) = self.nodes.lock().get(&plain(path)).cloned() else {

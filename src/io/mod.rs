@@ -9,6 +9,8 @@
 //! reader. A write either has all its bytes handed to the system or is an error.
 
 mod atomic;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod memory;
 mod real;
 

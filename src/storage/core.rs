@@ -61,7 +61,7 @@ pub(super) struct Core {
     /// Whether a sync failed.
     pub(super) health: Arc<Health>,
     /// Whether there is room on the disk.
-    pub(super) space: Space,
+    pub(super) space: Arc<Space>,
     closed: AtomicBool,
 }
 
@@ -69,8 +69,6 @@ pub(super) struct Core {
 #[derive(Debug, Default)]
 pub(super) struct FoundState {
     pub(super) clean: bool,
-    /// Length of the file that holds room.
-    pub(super) ballast: u64,
     pub(super) directories: HashSet<String>,
     pub(super) recovery_points: offset_checkpoint::Offsets,
     pub(super) log_starts: offset_checkpoint::Offsets,
@@ -79,10 +77,11 @@ pub(super) struct FoundState {
 }
 
 impl Core {
-    /// `options.io` is the one that `health` guards.
+    /// `options.io` is guarded by `health` and `space`.
     pub(super) fn new(
         options: &super::options::StoreOptions,
         health: Arc<Health>,
+        space: Arc<Space>,
         found: FoundState,
     ) -> Self {
         Self {
@@ -106,17 +105,7 @@ impl Core {
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             next_segment: AtomicU64::new(0),
             health,
-            space: Space::new(
-                options.io.clone(),
-                &options.dir,
-                options.clock.clone(),
-                match options.durability {
-                    // Memory has a bound of its own.
-                    Durability::Memory => Some(0),
-                    Durability::Fsync | Durability::Os => options.reserve_bytes,
-                },
-                found.ballast,
-            ),
+            space,
             closed: AtomicBool::new(false),
         }
     }

@@ -20,6 +20,7 @@ mod epochs;
 mod file_cache;
 pub mod format;
 mod gaps;
+mod guard;
 mod journal;
 mod load;
 mod log;

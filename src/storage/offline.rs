@@ -9,8 +9,8 @@
 //! it was the last one; here reads of what is durable go on until somebody stops the broker, and
 //! that stop fails and leaves no clean-shutdown marker.
 //!
-//! Nobody has to remember that: all files of a store are reached through [`guard`], which sees
-//! every sync and, after a failure, refuses everything that would change the directory.
+//! Nobody has to remember that: all files of a store are reached through [`guard`](super::guard),
+//! which sees every sync and, after a failure, refuses everything that would change the directory.
 //!
 //! | whose sync | what an error there would break | what its caller does |
 //! | --- | --- | --- |
@@ -30,20 +30,10 @@
 //! for want of room or of descriptors. None of them is an acknowledgement; they are tried again.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-
-use crate::io::{DirEntry, File, Io, OpenMode, SharedIo};
-
-/// Pause before a directory is opened again that could not be for want of descriptors.
-const DESCRIPTORS_PAUSE: Duration = Duration::from_millis(20);
-
-/// How often that is tried: descriptors come free as requests end.
-const DESCRIPTORS_TRIES: usize = 100;
 
 /// Whether the data directory can still be trusted with writes.
 #[derive(Debug)]
@@ -85,7 +75,7 @@ impl Health {
     }
 
     /// Whether the directory may be changed.
-    fn check(&self) -> io::Result<()> {
+    pub(super) fn check(&self) -> io::Result<()> {
         match self.failure() {
             None => Ok(()),
             Some(failure) => Err(io::Error::new(
@@ -96,148 +86,16 @@ impl Health {
     }
 
     /// Runs a sync of `path`; an error is final.
-    fn sync(&self, path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn sync(
+        &self,
+        path: &Path,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         self.check()?;
         sync().map_err(|error| {
             self.fail(path, &error);
             // Of another kind than a full disk, which is a reason to try again.
             io::Error::other(format!("a sync failed: {error}"))
         })
-    }
-}
-
-/// The file system as the store sees it.
-pub(super) fn guard(under: SharedIo, health: Arc<Health>) -> SharedIo {
-    Arc::new(Guard { under, health })
-}
-
-#[derive(Debug)]
-struct Guard {
-    under: SharedIo,
-    health: Arc<Health>,
-}
-
-impl Io for Guard {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let mode = match (mode, self.health.failure()) {
-            // Readers of an active segment open it as its writer does. Nothing is created.
-            (OpenMode::Create | OpenMode::Write, Some(_)) => OpenMode::Read,
-            (mode, _) => mode,
-        };
-        Ok(Arc::new(GuardedFile {
-            under: self.under.open(path, mode)?,
-            path: path.to_owned(),
-            health: Arc::clone(&self.health),
-        }))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.health.check()?;
-        self.under.create_dir_all(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.under.read_dir(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.health.check()?;
-        self.under.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.health.check()?;
-        self.under.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.health.check()?;
-        self.under.remove_dir_all(path)
-    }
-
-    /// A directory that cannot be opened was not synced, nor did its sync fail.
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut tries = 0;
-        loop {
-            self.health.check()?;
-            match self.under.sync_dir(path) {
-                Err(error) if wants_descriptors(&error) && tries < DESCRIPTORS_TRIES => {
-                    tries += 1;
-                    std::thread::sleep(DESCRIPTORS_PAUSE);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-                synced => return self.health.sync(path, || synced),
-            }
-        }
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        self.under.exists(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.under.lock(path)
-    }
-
-    fn space(&self, path: &Path) -> Option<(u64, u64)> {
-        self.under.space(path)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.under.read(path)
-    }
-}
-
-/// Whether an open failed because the process, or the system, has no descriptor left. A sync never
-/// says so.
-fn wants_descriptors(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE)
-    )
-}
-
-#[derive(Debug)]
-struct GuardedFile {
-    under: Arc<dyn File>,
-    path: PathBuf,
-    health: Arc<Health>,
-}
-
-impl File for GuardedFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.under.read_at(buf, position)
-    }
-
-    fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
-        self.health.check()?;
-        self.under.write_all_at(slices, position)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.health.check()?;
-        self.under.set_len(len)
-    }
-
-    fn reserve(&self, len: u64) -> io::Result<()> {
-        self.health.check()?;
-        self.under.reserve(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.under.len()
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.health.sync(&self.path, || self.under.sync_data())
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.under.descriptor()
-    }
-
-    fn shared(&self, position: u64, len: usize) -> Option<bytes::Bytes> {
-        self.under.shared(position, len)
     }
 }

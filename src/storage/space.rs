@@ -23,7 +23,7 @@
 //! by the ballast is tried again, a sync never is (see [`offline`](super::offline)).
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,6 +35,7 @@ use crate::io::{OpenMode, SharedIo};
 
 use super::core::Core;
 use super::format::names;
+use super::options::{Durability, StoreOptions};
 
 /// Longest time between two looks while appends come.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -89,6 +90,7 @@ impl Marks {
 /// Watches how much room there is.
 #[derive(Debug)]
 pub(super) struct Space {
+    /// Unguarded: the guard itself asks here for room.
     io: SharedIo,
     dir: PathBuf,
     clock: SharedClock,
@@ -108,7 +110,7 @@ pub(super) struct Space {
 }
 
 /// The file that holds room.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Ballast {
     /// Its length.
     held: u64,
@@ -134,31 +136,30 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 }
 
 impl Space {
-    /// Watches the file system of `dir`; `held` is the length of the ballast found there.
-    pub(super) fn new(
-        io: SharedIo,
-        dir: &Path,
-        clock: SharedClock,
-        setting: Option<u64>,
-        held: u64,
-    ) -> Self {
+    /// Watches the file system of a store's directory. Memory is bounded elsewhere.
+    pub(super) fn new(options: &StoreOptions) -> Self {
         Self {
-            io,
-            dir: dir.to_owned(),
-            clock,
-            setting,
+            io: options.io.clone(),
+            dir: options.dir.clone(),
+            clock: options.clock.clone(),
+            setting: match options.durability {
+                Durability::Memory => Some(0),
+                Durability::Fsync | Durability::Os => options.reserve_bytes,
+            },
             low: AtomicBool::new(false),
             credit: AtomicI64::new(0),
             next_look_ms: AtomicU64::new(0),
             looking: Mutex::new(()),
-            ballast: Mutex::new(Ballast {
-                held,
-                wanted: held,
-                impossible: false,
-            }),
+            ballast: Mutex::default(),
             keeper: Mutex::default(),
             poked: Condvar::new(),
         }
+    }
+
+    /// Takes over the ballast that an earlier broker left, so many bytes of it.
+    pub(super) fn set_held(&self, bytes: u64) {
+        let mut ballast = self.ballast.lock();
+        (ballast.held, ballast.wanted) = (bytes, bytes);
     }
 
     /// Starts the thread that keeps the ballast and has deleted files freed while room is low.
@@ -392,11 +393,33 @@ fn keep(core: &Core) {
 }
 
 /// One turn of the keeper; whether all is as it should be.
-fn tend(core: &Core) -> bool {
-    if core.refusal().is_some() {
+pub(super) fn tend(core: &Core) -> bool {
+    if core.refusal().is_some() || core.space.setting == Some(0) {
         return true;
     }
     core.space.look();
     let low = core.space.is_low();
     core.space.restore() && !low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_goes_by_the_size_of_the_file_system_within_bounds() {
+        const MIB: u64 = 1024 * 1024;
+        let marks = |total: u64| {
+            let Marks {
+                reserve, ballast, ..
+            } = Marks::of(total, None);
+            (reserve / MIB, ballast / MIB)
+        };
+        assert_eq!(marks(16 * MIB), (2, 0));
+        assert_eq!(marks(56 * MIB), (4, 1));
+        assert_eq!(marks(1024 * MIB), (64, 16));
+        assert_eq!(marks(1024 * 1024 * MIB), (256, 16));
+        let set = Marks::of(1024 * MIB, Some(100 * MIB));
+        assert_eq!((set.reserve, set.ballast), (100 * MIB, 16 * MIB));
+    }
 }

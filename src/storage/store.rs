@@ -19,9 +19,10 @@ use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
 use super::gaps;
+use super::guard::guard;
 use super::journal;
 use super::log::Log;
-use super::offline::{self, Health};
+use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::parallel;
 use super::partition::Partition;
@@ -99,8 +100,9 @@ impl Store {
     /// here: what formatting wrote becomes durable with the first append.
     pub fn open(options: StoreOptions) -> Result<(Arc<Self>, Opened), OpenError> {
         let health = Health::of(&options.dir);
+        let space = Arc::new(Space::new(&options));
         let options = StoreOptions {
-            io: offline::guard(options.io, Arc::clone(&health)),
+            io: guard(options.io, Arc::clone(&health), Arc::clone(&space)),
             ..options
         };
         let (io, dir) = (&options.io, &options.dir);
@@ -124,7 +126,7 @@ impl Store {
             match name {
                 names::CLEAN_SHUTDOWN => found.clean = true,
                 names::META_PROPERTIES => formatted = true,
-                names::RESERVE => found.ballast = entry.len,
+                names::RESERVE => space.set_held(entry.len),
                 _ if entry.is_dir && name.ends_with(names::DELETE_SUFFIX) => {
                     leftovers.push(entry.path.clone());
                 }
@@ -153,7 +155,7 @@ impl Store {
         found.compacted = compacted;
         let has_leftovers = found.recovery_points.len() + found.log_starts.len() < entries_found;
         let clean = found.clean;
-        let core = Arc::new(Core::new(&options, health, found));
+        let core = Arc::new(Core::new(&options, health, space, found));
         if has_leftovers {
             core.write_log_starts(Persist::Durable).map_err(at(dir))?;
             core.write_recovery_points(Persist::Durable)
@@ -358,6 +360,12 @@ impl Store {
     /// many as are listed.
     pub fn damage(&self) -> Vec<Damage> {
         self.core.damage.list()
+    }
+
+    /// One turn of what keeps room on the disk, which else has a thread and a time of its own.
+    #[cfg(test)]
+    pub(super) fn keep_room(&self) {
+        super::space::tend(&self.core);
     }
 
     /// Counts of the open files.

@@ -1,7 +1,8 @@
 //! DescribeLogDirs v1–v4
 //!
 //! *Behaviour:* the data directory with the size of each partition asked for; of all for null.
-//! What is not there is left out. Nothing is being moved between directories, so no replica is a
+//! What is not there is left out. A directory that is offline is told with KAFKA_STORAGE_ERROR and
+//! nothing else (`ReplicaManager.describeLogDirs`), although its partitions can be read. Nothing is being moved between directories, so no replica is a
 //! future one and none lags.
 //!
 //! *Versions:* v2 flexible; v3 error code of the whole (KIP-784); v4 size and free bytes of the
@@ -11,6 +12,7 @@
 
 use std::ops::RangeInclusive;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
@@ -37,6 +39,14 @@ impl Handler for DescribeLogDirs {
     const SCHEMA: &'static Schema = &schema::DESCRIBE_LOG_DIRS;
 
     fn start(context: Context, request: DescribeLogDirsRequest) -> Result<Reply, Close> {
+        let dir = context.broker.log_dir();
+        let path = StrBytes::from_string(dir.path.to_string_lossy().into_owned());
+        let result = DescribeLogDirsResult::default().with_log_dir(path);
+        if dir.offline {
+            let result = result.with_error_code(ResponseError::KafkaStorageError.code());
+            let response = DescribeLogDirsResponse::default().with_results(vec![result]);
+            return Reply::ready(&context, &response);
+        }
         let image = context.broker.catalog.image();
         let topics: Vec<_> = match request.topics {
             None => image
@@ -54,11 +64,7 @@ impl Handler for DescribeLogDirs {
                 })
                 .collect(),
         };
-        let dir = context.broker.log_dir();
-        let path = StrBytes::from_string(dir.path.to_string_lossy().into_owned());
-        let result = DescribeLogDirsResult::default()
-            .with_log_dir(path)
-            .with_topics(topics);
+        let result = result.with_topics(topics);
         let result = match context.version {
             VOLUME_VERSION.. => {
                 let bytes = |bytes: Option<u64>| {

@@ -9,7 +9,9 @@ mod idempotence;
 mod kafka_reads;
 mod lookup;
 mod model;
+mod offline;
 mod recovery;
+mod space;
 mod transactions;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ pub(super) struct Bed {
     pub(super) clock: Arc<ManualClock>,
     pub(super) config: LogConfig,
     pub(super) open_files_max: usize,
+    pub(super) reserve_bytes: Option<u64>,
 }
 
 impl Bed {
@@ -48,6 +51,7 @@ impl Bed {
             clock: ManualClock::at(NOW),
             config: config(),
             open_files_max: 100,
+            reserve_bytes: None,
         }
     }
 
@@ -61,7 +65,7 @@ impl Bed {
             open_files_max: self.open_files_max,
             durability: self.config.durability,
             producer_id_expiration_ms: 86_400_000,
-            reserve_bytes: None,
+            reserve_bytes: self.reserve_bytes,
             seed: 7,
             upkeep: Upkeep::default(),
         }
