@@ -18,6 +18,7 @@ use super::damage::{Damage, DamageList, Lost};
 use super::file_cache::FileCache;
 use super::format::{names, offset_checkpoint};
 use super::journal::DurablePoints;
+use super::log_starts::LogStarts;
 use super::offline::Health;
 use super::options::{CleanerOptions, Durability, LogConfig};
 use super::removal::Removal;
@@ -46,8 +47,7 @@ pub(super) struct Core {
     pub(super) recovery_points: Mutex<offset_checkpoint::Offsets>,
     /// Directories that the checkpoint of these names.
     points_on_disk: Mutex<HashSet<String>>,
-    /// First readable offsets, by directory.
-    pub(super) log_starts: Mutex<offset_checkpoint::Offsets>,
+    pub(super) log_starts: LogStarts,
     /// Offsets below which logs may have gaps, by directory.
     pub(super) compacted: Mutex<offset_checkpoint::Offsets>,
     /// What is known to be damaged.
@@ -98,7 +98,7 @@ impl Core {
             directories: Mutex::new(found.directories),
             points_on_disk: Mutex::new(found.recovery_points.keys().cloned().collect()),
             recovery_points: Mutex::new(found.recovery_points),
-            log_starts: Mutex::new(found.log_starts),
+            log_starts: LogStarts::new(found.log_starts),
             compacted: Mutex::new(found.compacted),
             damage: DamageList::default(),
             durable_offsets: found.durable_offsets,
@@ -148,7 +148,7 @@ impl Core {
         self.io.rename(&self.dir.join(directory), &path)?;
         self.directories.lock().remove(directory);
         // A partition of the same name must not find the offsets of this one.
-        if self.log_starts.lock().remove(directory).is_some() {
+        if self.log_starts.remove(directory) {
             self.write_log_starts(Persist::Durable)?;
         }
         if self.compacted.lock().remove(directory).is_some() {
@@ -161,17 +161,9 @@ impl Core {
         Ok(path)
     }
 
-    /// Writes the checkpoint of the log starts: primary, hence durable.
+    /// Writes the checkpoint of the log starts. Waits for the disk.
     pub(super) fn write_log_starts(&self, persist: Persist) -> io::Result<()> {
-        // The lock is held for the write: two writers must not leave the older content behind.
-        let log_starts = self.log_starts.lock();
-        let content = offset_checkpoint::encode(&log_starts);
-        replace_file(
-            &*self.io,
-            &self.dir.join(names::LOG_STARTS),
-            content.as_bytes(),
-            persist,
-        )
+        self.log_starts.write(&*self.io, &self.dir, persist)
     }
 
     /// Writes the checkpoint of the recovery points.

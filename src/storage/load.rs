@@ -158,7 +158,7 @@ impl Loader<'_> {
         let core = &self.context.core;
         let found = self.list()?;
         let directory = &self.context.directory;
-        let checkpoint = core.log_starts.lock().get(directory).copied();
+        let checkpoint = core.log_starts.get(directory);
         let point = core.recovery_points.lock().get(directory).copied();
         let recovery_point = point.unwrap_or(Offset(0));
         let Some((&first_base, _)) = found.segments.first_key_value() else {

@@ -164,17 +164,8 @@ impl Log {
         if let Some(refusal) = core.refusal() {
             return Err(ReadError::Storage(refusal));
         }
-        {
-            let mut log_starts = core.log_starts.lock();
-            // Under the lock: the deletion takes the entry out after it said that it deletes, and
-            // a topic of the same name must not begin at this offset.
-            if context.is_deleted() {
-                return Err(ReadError::Deleted);
-            }
-            let log_start = log_starts
-                .entry(context.directory.clone())
-                .or_insert(before);
-            *log_start = (*log_start).max(before);
+        if !core.log_starts.raise(context, before) {
+            return Err(ReadError::Deleted);
         }
         core.write_log_starts(Persist::Durable).map_err(storage)?;
         self.move_log_start(before);

@@ -24,6 +24,7 @@ mod guard;
 mod journal;
 mod load;
 mod log;
+mod log_starts;
 mod lookup;
 mod offline;
 mod offsets;
