@@ -10,6 +10,8 @@ use super::{Io, OpenMode};
 pub enum Persist {
     /// File and directory entry are durable.
     Durable,
+    /// After a power cut there is the old content or the new one, whole.
+    Whole,
     /// It may vanish, or come back empty, after a power cut: for files that can be rebuilt.
     Lazy,
 }
@@ -27,14 +29,15 @@ pub fn replace_file(
     let file = io.open(temporary, OpenMode::Create)?;
     file.set_len(0)?;
     file.write_all_at(&[content], 0)?;
-    if persist == Persist::Durable {
-        file.sync_data()?;
+    match persist {
+        Persist::Durable | Persist::Whole => file.sync_data()?,
+        Persist::Lazy => {}
     }
     drop(file);
     io.rename(temporary, path)?;
     match (persist, path.parent()) {
         (Persist::Durable, Some(directory)) => io.sync_dir(directory),
-        _ => Ok(()),
+        (Persist::Durable | Persist::Whole | Persist::Lazy, _) => Ok(()),
     }
 }
 

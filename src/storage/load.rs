@@ -20,6 +20,7 @@ use super::format::{
 use super::log::{Log, Writer};
 use super::offsets::{Mark, View};
 use super::producers::Producers;
+use super::removal::Doomed;
 use super::scan::{Depth, Scan, ScanError, Scanned};
 use super::segment::{MemoryIndex, Segment};
 use super::transactions::Unsettled;
@@ -44,7 +45,8 @@ pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
         );
         let delay = context.config.load().file_delete_delay_ms;
         let delay = std::time::Duration::from_millis(u64::try_from(delay).unwrap_or(0));
-        core.removal.schedule(&core.io, retired, delay);
+        core.removal
+            .schedule(&core.io, Doomed::Directory(retired), delay);
         return Ok(start_empty(context, Offset(0), false));
     }
     Loader {

@@ -34,6 +34,11 @@ pub(super) struct Log {
     naming: Mutex<()>,
     /// Held while aborted transactions are looked for.
     pub(super) finding_aborted: Mutex<()>,
+    /// Held by whoever takes segments out of the view or puts others there, while it exchanges
+    /// their files: retention and the cleaner must not rename the same ones.
+    upkeep: Mutex<()>,
+    /// When the log was taken up: the age of segments that say nothing of theirs.
+    opened: Timestamp,
     /// Whether the commit thread has it on its list.
     queued: AtomicBool,
     /// Whether that is the list of what must be synced now.
@@ -125,13 +130,16 @@ impl Log {
         unsettled: Unsettled,
         writer: Writer,
     ) -> Arc<Self> {
+        let opened = context.core.clock.wall();
         Arc::new(Self {
             context,
+            opened,
             published: Published::new(view, unsettled),
             finding_aborted: Mutex::new(()),
             writer: Mutex::new(writer),
             unsynced: Mutex::default(),
             naming: Mutex::new(()),
+            upkeep: Mutex::new(()),
             queued: AtomicBool::new(false),
             queued_urgently: AtomicBool::new(false),
         })
@@ -154,6 +162,16 @@ impl Log {
     /// directory's name may soon be that of another topic's.
     pub(super) fn stop_naming(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.naming.lock()
+    }
+
+    /// Keeps others from exchanging segments. Taken before [`stop_naming`](Self::stop_naming).
+    pub(super) fn stop_upkeep(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.upkeep.lock()
+    }
+
+    /// When the log was taken up.
+    pub(super) fn opened(&self) -> Timestamp {
+        self.opened
     }
 
     /// Appends a batch: judges its sequence, assigns its offsets, writes, publishes.
@@ -316,9 +334,11 @@ impl Log {
         }
     }
 
-    fn roll(&self, writer: &mut Writer, now: Timestamp) {
+    /// Begins a new segment. What the producer snapshot at its base says.
+    pub(super) fn roll(&self, writer: &mut Writer, now: Timestamp) -> Vec<u8> {
         let core = &self.context.core;
         let snapshot = producer_snapshot::encode(&writer.producers.snapshot());
+        let told = snapshot.clone();
         writer.first_timestamp = None;
         writer.segment_created = now;
         writer.jitter = core.random.lock().u32(..);
@@ -338,6 +358,7 @@ impl Log {
             };
             view.segments = view.segments.iter().cloned().chain([fresh]).collect();
         });
+        told
     }
 
     /// Writes the batch at the log end; nothing is visible yet. A write that failed leaves
@@ -522,13 +543,16 @@ impl Log {
             }
         }
         if work.epochs {
-            match self.write_epochs(view, Persist::Lazy) {
+            match self.write_epochs(view) {
                 Ok(()) => {}
                 Err(error) => warn(names::LEADER_EPOCHS, error),
             }
         }
         let mut written_files = Vec::new();
         for (offset, content) in std::mem::take(&mut work.snapshots) {
+            if self.keeps_snapshot(offset) {
+                continue;
+            }
             match self.write_snapshot(offset, &content) {
                 Ok(file) => written_files.push(file),
                 Err(error) => warn("a producer snapshot", error),
@@ -543,6 +567,9 @@ impl Log {
         let mut sealed = Vec::new();
         let preallocated = context.config.load().preallocate;
         for segment in std::mem::take(&mut work.sealed) {
+            if segment.is_gone() {
+                continue;
+            }
             if preallocated && let Err(error) = give_back(&segment, view, context.files()) {
                 warn("what was set aside", error);
             }
@@ -579,10 +606,54 @@ impl Log {
         sealed
     }
 
-    fn write_epochs(&self, view: &View, persist: Persist) -> io::Result<()> {
+    fn write_epochs(&self, view: &View) -> io::Result<()> {
+        let (context, core) = (&self.context, &self.context.core);
+        if self.epochs_on_disk(view)? {
+            return Ok(());
+        }
+        // Epochs whose batches are gone are known from this file alone.
+        let persist = match context.config.load().durability {
+            Durability::Memory => Persist::Lazy,
+            Durability::Fsync | Durability::Os if view.log_start == Offset(0) => Persist::Lazy,
+            Durability::Fsync | Durability::Os => Persist::Whole,
+        };
         let content = leader_epochs::encode(view.epochs.entries());
+        let path = context.path.join(names::LEADER_EPOCHS);
+        replace_file(&*core.io, &path, content.as_bytes(), persist)
+    }
+
+    /// Whether the file of the epochs says what the view does. It need not be cut at the log start:
+    /// whoever reads it does that.
+    pub(super) fn epochs_on_disk(&self, view: &View) -> io::Result<bool> {
         let path = self.context.path.join(names::LEADER_EPOCHS);
-        replace_file(&*self.context.core.io, &path, content.as_bytes(), persist)
+        let content = match self.context.core.io.read(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let entries = std::str::from_utf8(&content).ok();
+        let entries = entries.and_then(|content| leader_epochs::decode(content).ok());
+        let mut known = Epochs::new(entries.unwrap_or_default());
+        known.cut_front(view.log_start);
+        Ok(known == *view.epochs)
+    }
+
+    /// Whether a snapshot need not be written: its segment is gone, or it is the one that holds
+    /// what the segments before it said, which is never touched again.
+    fn keeps_snapshot(&self, offset: Offset) -> bool {
+        let first = self.published.load().segments.first().map(|first| first.base);
+        match first {
+            Some(first) if offset < first => true,
+            Some(first) if offset == first && first > Offset(0) => self.has_snapshot(offset),
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether there is a snapshot at `offset` that makes sense.
+    pub(super) fn has_snapshot(&self, offset: Offset) -> bool {
+        let path = self.context.path.join(SegmentFile::Snapshot.name(offset));
+        let content = self.context.core.io.read(&path);
+        content.is_ok_and(|content| producer_snapshot::decode(&content).is_ok())
     }
 
     fn write_snapshot(&self, offset: Offset, content: &[u8]) -> io::Result<Arc<dyn File>> {

@@ -1,7 +1,7 @@
-//! Removing directories in the background, some time after they went out of use.
+//! Removing files and directories in the background, some time after they went out of use.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::SharedClock;
 use crate::io::SharedIo;
 
-/// The directories that wait for their removal, and the thread that sees to it.
+/// What waits for its removal, and the thread that sees to it.
 #[derive(Debug)]
 pub(super) struct Removal {
     clock: SharedClock,
@@ -19,9 +19,42 @@ pub(super) struct Removal {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<(Duration, PathBuf)>,
+    /// By when it is due, and a number that tells those due together apart.
+    waiting: BTreeMap<(Duration, u64), Doomed>,
+    next: u64,
     stopped: bool,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Doomed {
+    /// A directory with all that is in it.
+    Directory(PathBuf),
+    /// A file.
+    File(PathBuf),
+}
+
+impl Doomed {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::File(path) => path,
+        }
+    }
+
+    /// Removes it, unless it is gone.
+    pub(super) fn remove(&self, io: &SharedIo) {
+        let path = self.path().display();
+        let removed = match self {
+            Self::Directory(path) => io.remove_dir_all(path),
+            Self::File(path) => io.remove_file(path),
+        };
+        match removed {
+            Ok(()) => tracing::debug!(%path, "removed"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%path, %error, "cannot remove"),
+        }
+    }
 }
 
 impl Removal {
@@ -32,17 +65,17 @@ impl Removal {
         }
     }
 
-    /// Removes `path` and what is in it once `delay` has passed, unless the store stops before:
-    /// then the next start does it.
-    pub(super) fn schedule(&self, io: &SharedIo, path: PathBuf, delay: Duration) {
+    /// Removes it once `delay` has passed, unless the store stops before: then the next start
+    /// does it.
+    pub(super) fn schedule(&self, io: &SharedIo, doomed: Doomed, delay: Duration) {
         let (state, changed) = &*self.state;
         let mut state = state.lock();
         if state.stopped {
             return;
         }
-        state
-            .waiting
-            .push_back((self.clock.monotonic() + delay, path));
+        let key = (self.clock.monotonic() + delay, state.next);
+        state.next += 1;
+        state.waiting.insert(key, doomed);
         if state.thread.is_none() {
             let (shared, io, clock) = (self.state.clone(), io.clone(), self.clock.clone());
             let thread = std::thread::Builder::new()
@@ -51,11 +84,19 @@ impl Removal {
                 .spawn(move || run(&shared, &io, &clock));
             match thread {
                 Ok(thread) => state.thread = Some(thread),
-                Err(error) => tracing::warn!(%error, "no thread to remove old directories"),
+                Err(error) => tracing::warn!(%error, "no thread to remove old files"),
             }
         }
         drop(state);
         changed.notify_one();
+    }
+
+    /// Removes what waits, on this thread and at once: a disk is full.
+    pub(super) fn hurry(&self, io: &SharedIo) {
+        let waiting = std::mem::take(&mut self.state.0.lock().waiting);
+        for doomed in waiting.into_values() {
+            doomed.remove(io);
+        }
     }
 
     /// Ends the thread and waits for it.
@@ -70,7 +111,7 @@ impl Removal {
         if let Some(thread) = thread
             && thread.join().is_err()
         {
-            tracing::error!("the thread that removes old directories panicked");
+            tracing::error!("the thread that removes old files panicked");
         }
     }
 }
@@ -80,22 +121,17 @@ fn run(shared: &(Mutex<State>, Condvar), io: &SharedIo, clock: &SharedClock) {
     let mut state = state.lock();
     while !state.stopped {
         let now = clock.monotonic();
-        // Delays differ little (`file.delete.delay.ms`), so the order of arrival is good enough.
-        match state.waiting.front() {
+        match state.waiting.first_key_value() {
             None => changed.wait(&mut state),
-            Some((due, _)) if *due > now => {
-                let rest = *due - now;
+            Some((&(due, _), _)) if due > now => {
+                let rest = due - now;
                 changed.wait_for(&mut state, rest);
             }
             Some(_) => {
-                let Some((_, path)) = state.waiting.pop_front() else {
+                let Some((_, doomed)) = state.waiting.pop_first() else {
                     continue;
                 };
-                parking_lot::MutexGuard::unlocked(&mut state, || match io.remove_dir_all(&path) {
-                    Ok(()) => tracing::debug!(path = %path.display(), "removed"),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => tracing::warn!(path = %path.display(), %error, "cannot remove"),
-                });
+                parking_lot::MutexGuard::unlocked(&mut state, || doomed.remove(io));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -50,6 +51,8 @@ pub(super) struct Segment {
     /// The aborted transactions whose markers are in it.
     pub(super) aborted: AbortedIndex,
     verified: Verified,
+    /// Whether it left the log: nothing is written under its names any more.
+    gone: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -164,6 +167,7 @@ impl Segment {
             index: RwLock::new(Index::Memory(MemoryIndex::default())),
             aborted: AbortedIndex::empty(),
             verified: Verified::from(0),
+            gone: AtomicBool::new(false),
         }
     }
 
@@ -183,6 +187,7 @@ impl Segment {
             index: RwLock::new(Index::Memory(index)),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),
+            gone: AtomicBool::new(false),
         }
     }
 
@@ -203,12 +208,23 @@ impl Segment {
             index: RwLock::new(Index::Files { offsets, times }),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(len),
+            gone: AtomicBool::new(false),
         }
     }
 
     /// The length of a sealed segment.
     pub(super) fn sealed_len(&self) -> Option<u64> {
         self.sealed_len.get().copied()
+    }
+
+    /// Notes that it leaves the log. Under the lock of those who write by name.
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it left the log.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// Notes where the segment after it begins.

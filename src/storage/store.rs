@@ -26,6 +26,7 @@ use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::parallel;
 use super::partition::Partition;
+use super::removal::Doomed;
 use super::space::Space;
 
 /// Logs that are recovered at the same time.
@@ -185,7 +186,8 @@ impl Store {
         .map_err(at(dir))?;
         Space::start(&core);
         for path in leftovers {
-            core.removal.schedule(&core.io, path, Duration::ZERO);
+            core.removal
+                .schedule(&core.io, Doomed::Directory(path), Duration::ZERO);
         }
         let opened = Opened {
             cluster_id: meta.cluster_id,
@@ -256,7 +258,9 @@ impl Store {
                 Ok(path) => {
                     let delay = context.config.load().file_delete_delay_ms;
                     let delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
-                    self.core.removal.schedule(&self.core.io, path, delay);
+                    self.core
+                        .removal
+                        .schedule(&self.core.io, Doomed::Directory(path), delay);
                 }
                 Err(error) => {
                     tracing::error!(partition = context.directory, %error, "cannot delete");
