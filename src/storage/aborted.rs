@@ -15,7 +15,7 @@ use crate::batch::EndMarker;
 use crate::io::{File, OpenMode};
 use crate::model::Offset;
 
-use super::file_cache::{FileKey, FileKind};
+use super::file_cache::FileKind;
 use super::format::names::SegmentFile;
 use super::format::producer_snapshot;
 use super::format::txn_index::{self, AbortedEntry};
@@ -86,6 +86,11 @@ impl AbortedIndex {
             entries: Vec::new(),
             written: 0,
         }))
+    }
+
+    /// Of a segment whose file has these.
+    pub(super) fn in_file(entries: &[AbortedEntry]) -> Self {
+        Self(Mutex::new(State::File(Summary::of(entries))))
     }
 
     /// Of a segment that was found.
@@ -162,7 +167,11 @@ impl AbortedIndex {
 
 impl Segment {
     /// Writes what is not in the transaction index file yet. The file, if there was something.
+    /// Nothing, once the segment has left the log: its names may be another's.
     pub(super) fn write_aborted(&self, files: Files<'_>) -> io::Result<Option<Arc<dyn File>>> {
+        if self.is_gone() {
+            return Ok(None);
+        }
         let Some((entries, written)) = self.aborted.unwritten() else {
             return Ok(None);
         };
@@ -210,12 +219,8 @@ impl Segment {
         files: Files<'_>,
         summary: Summary,
     ) -> io::Result<Option<Vec<AbortedEntry>>> {
-        let key = FileKey {
-            segment: self.number,
-            kind: FileKind::TxnIndex,
-        };
-        let path = || self.path(files.dir, SegmentFile::TxnIndex);
-        let file = files.cache.open(key, path, OpenMode::Read)?;
+        let (kind, name) = (FileKind::TxnIndex, SegmentFile::TxnIndex);
+        let file = self.open(files, kind, name, OpenMode::Read)?;
         let len = summary.entries * txn_index::ENTRY_LENGTH;
         if file.len()? != len as u64 {
             return Ok(None);

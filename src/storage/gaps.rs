@@ -74,6 +74,10 @@ impl Context {
     /// Lets gaps be made below `offset`; durable when it returns, and the gaps may come only then.
     #[allow(dead_code)]
     pub(super) fn allow_gaps_below(&self, offset: Offset) -> io::Result<()> {
+        // Raised below, once it is durable: an attempt that failed is made again.
+        if self.gaps_allowed_below() >= offset {
+            return Ok(());
+        }
         {
             let mut compacted = self.core.compacted.lock();
             // Under the lock: the deletion takes the entry out after it said that it deletes.
@@ -81,8 +85,7 @@ impl Context {
                 return Err(io::ErrorKind::NotFound.into());
             }
             match compacted.get_mut(&self.directory) {
-                Some(bound) if *bound >= offset => return Ok(()),
-                Some(bound) => *bound = offset,
+                Some(bound) => *bound = (*bound).max(offset),
                 None => {
                     compacted.insert(self.directory.clone(), offset);
                 }

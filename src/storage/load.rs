@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::io::{File, OpenMode, Persist, replace_file};
+use crate::io::{DirEntry, File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::aborted::marker_of;
@@ -23,6 +23,7 @@ use super::producers::Producers;
 use super::removal::Doomed;
 use super::scan::{Depth, Scan, ScanError, Scanned};
 use super::segment::{MemoryIndex, Segment};
+use super::swap;
 use super::transactions::Unsettled;
 
 /// How far back the batches of producers are read that a snapshot does not hold.
@@ -255,17 +256,24 @@ impl Loader<'_> {
         Ok(Log::new(self.context.clone(), view, unsettled, writer))
     }
 
-    /// Lists the directory, and removes what an interrupted deletion or rewrite left.
+    /// Lists the directory, after finishing or undoing what was interrupted.
     fn list(&self) -> io::Result<Found> {
+        let (io, dir) = (&*self.context.core.io, &self.context.path);
         let mut found = Found::default();
-        for entry in self.context.core.io.read_dir(&self.context.path)? {
+        let mut entries = io.read_dir(dir)?;
+        let leftover = |entry: &DirEntry| {
+            let name = entry.path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(swap::is_leftover)
+        };
+        if entries.iter().any(leftover) {
+            swap::finish_interrupted(io, dir)?;
+            entries = io.read_dir(dir)?;
+        }
+        for entry in entries {
             let Some(name) = entry.path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            if [".deleted", ".cleaned", ".tmp"]
-                .iter()
-                .any(|ending| name.ends_with(ending))
-            {
+            if name.ends_with(".tmp") {
                 self.context.core.io.remove_file(&entry.path)?;
                 continue;
             }

@@ -21,6 +21,7 @@ use super::options::{Durability, LogConfig};
 use super::outcome::{AppendError, Appended, OutOfOrderSequence};
 use super::producers::{Producers, Refusal, Step, Verdict};
 use super::segment::Segment;
+use super::swap::Reshaping;
 use super::transactions::Unsettled;
 
 /// The log of one partition.
@@ -36,7 +37,8 @@ pub(super) struct Log {
     pub(super) finding_aborted: Mutex<()>,
     /// Held by whoever takes segments out of the view or puts others there, while it exchanges
     /// their files: retention and the cleaner must not rename the same ones.
-    upkeep: Mutex<()>,
+    /// Nobody who appends or commits ever takes it, so it may be held across a sync.
+    upkeep: Mutex<Reshaping>,
     /// When the log was taken up: the age of segments that say nothing of theirs.
     opened: Timestamp,
     /// Whether the commit thread has it on its list.
@@ -139,7 +141,7 @@ impl Log {
             writer: Mutex::new(writer),
             unsynced: Mutex::default(),
             naming: Mutex::new(()),
-            upkeep: Mutex::new(()),
+            upkeep: Mutex::default(),
             queued: AtomicBool::new(false),
             queued_urgently: AtomicBool::new(false),
         })
@@ -165,8 +167,13 @@ impl Log {
     }
 
     /// Keeps others from exchanging segments. Taken before [`stop_naming`](Self::stop_naming).
-    pub(super) fn stop_upkeep(&self) -> parking_lot::MutexGuard<'_, ()> {
+    pub(super) fn stop_upkeep(&self) -> parking_lot::MutexGuard<'_, Reshaping> {
         self.upkeep.lock()
+    }
+
+    /// As [`stop_upkeep`](Self::stop_upkeep); `None` instead of waiting.
+    pub(super) fn try_stop_upkeep(&self) -> Option<parking_lot::MutexGuard<'_, Reshaping>> {
+        self.upkeep.try_lock()
     }
 
     /// When the log was taken up.

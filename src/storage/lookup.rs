@@ -6,6 +6,7 @@ use crate::model::{Offset, Timestamp};
 
 use super::format::time_index::TimeEntry;
 use super::log::Log;
+use super::offsets::View;
 use super::outcome::{Isolation, ReadError, TimestampOffset};
 use super::read::{read_exact, storage};
 use super::scan::{Depth, Scan, ScanError, Scanned};
@@ -18,7 +19,15 @@ impl Log {
         at: Timestamp,
         isolation: Isolation,
     ) -> Result<Option<TimestampOffset>, ReadError> {
-        let view = self.published().load();
+        self.in_newest_view(|view| self.first_at_or_after_in(view, at, isolation))
+    }
+
+    fn first_at_or_after_in(
+        &self,
+        view: &View,
+        at: Timestamp,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
         let bound = view.bound(isolation);
         for segment in view.segments_from(view.log_start) {
             let limit = view.limit(segment, bound);
@@ -42,7 +51,10 @@ impl Log {
 
     /// The first record with the largest timestamp of the log.
     pub(super) fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
-        let view = self.published().load();
+        self.in_newest_view(|view| self.max_timestamp_in(view))
+    }
+
+    fn max_timestamp_in(&self, view: &View) -> Result<Option<TimestampOffset>, ReadError> {
         let mut largest: Option<(&Segment, TimeEntry)> = None;
         for segment in view.segments_from(view.log_start) {
             let limit = view.limit(segment, view.end);

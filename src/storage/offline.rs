@@ -24,6 +24,7 @@
 //! | the metadata log, in a round | a topic or a setting that was promised | the change fails with KAFKA_STORAGE_ERROR |
 //! | a snapshot of the metadata log | the log below it would go | the log stays whole |
 //! | a log that recovery kept, its indexes | consumers would be shown what a second crash takes away | the log is not opened; its partition answers KAFKA_STORAGE_ERROR |
+//! | a segment that is to replace others, and the names of both | the others would go for bytes that are not there | the others stay, in memory at least; the next start keeps them or the new one |
 //! | checkpoints and the marker, at the stop | the next start would believe what is not there | the stop fails, there is no marker |
 //!
 //! What is *not* the failure of a sync: a write, a rename, or the opening of a file that fails,

@@ -84,10 +84,11 @@ impl Partition {
     pub(super) fn end(&self, then: impl FnOnce()) {
         let _no_opening = self.opening.lock();
         self.context.deleted.store(true, Ordering::SeqCst);
+        // Whoever replaces segments gives up at its next step.
         let stopped = self
             .log
             .get()
-            .map(|log| (log.stop_writer(), log.stop_naming()));
+            .map(|log| (log.stop_upkeep(), log.stop_writer(), log.stop_naming()));
         then();
         drop(stopped);
         if let Some(log) = self.log.get() {

@@ -57,6 +57,22 @@ fn failed(error: ScanError, offset: Offset) -> ReadError {
 }
 
 impl Log {
+    /// What `look` finds in the newest view. It looks again where segments were replaced under its
+    /// eyes: files of theirs that are not open yet cannot be opened any more.
+    pub(super) fn in_newest_view<T>(
+        &self,
+        look: impl Fn(&View) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let view = self.published().load();
+            let found = look(&view);
+            let outdated = || view.segments.iter().any(|segment| segment.is_gone());
+            if found.is_ok() || !outdated() {
+                return found;
+            }
+        }
+    }
+
     /// Reads whole batches from the one that contains `from`, all of one segment.
     pub(super) fn read(
         &self,
@@ -65,7 +81,17 @@ impl Log {
         at_least_one: bool,
         isolation: Isolation,
     ) -> Result<ReadOutcome, ReadError> {
-        let view = self.published().load();
+        self.in_newest_view(|view| self.read_in(view, from, max_bytes, at_least_one, isolation))
+    }
+
+    fn read_in(
+        &self,
+        view: &View,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        isolation: Isolation,
+    ) -> Result<ReadOutcome, ReadError> {
         let offsets = view.offsets();
         if self.context().is_deleted() {
             return Err(ReadError::Deleted);
@@ -250,10 +276,16 @@ impl Log {
         }
         index.note_largest();
         segment.replace_index(index);
-        match segment.write_indexes(self.context().files()) {
-            Ok(_) => {}
-            // It serves from memory as well.
-            Err(error) => tracing::warn!(partition, %error, "cannot write a rebuilt index"),
+        // It serves from memory as well. Where segments are being replaced its name may soon be
+        // another's.
+        if let Some(_name_is_its_own) = self.try_stop_upkeep()
+            && !segment.is_gone()
+            && !segment.is_arriving()
+        {
+            match segment.write_indexes(self.context().files()) {
+                Ok(_) => {}
+                Err(error) => tracing::warn!(partition, %error, "cannot write a rebuilt index"),
+            }
         }
         Ok(true)
     }

@@ -18,7 +18,7 @@ use crate::model::{Offset, Timestamp};
 
 use super::aborted::AbortedIndex;
 use super::file_cache::{FileCache, FileKey, FileKind};
-use super::format::names::SegmentFile;
+use super::format::names::{self, SegmentFile};
 use super::format::offset_index::{self, OffsetEntry};
 use super::format::time_index::{self, TimeEntry};
 use super::scan::{Depth, Scan};
@@ -53,6 +53,8 @@ pub(super) struct Segment {
     verified: Verified,
     /// Whether it left the log: nothing is written under its names any more.
     gone: AtomicBool,
+    /// Whether its files may still have the names that they were written under.
+    arriving: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -168,6 +170,7 @@ impl Segment {
             aborted: AbortedIndex::empty(),
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(false),
         }
     }
 
@@ -188,6 +191,7 @@ impl Segment {
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),
             gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(false),
         }
     }
 
@@ -209,7 +213,44 @@ impl Segment {
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(len),
             gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(false),
         }
+    }
+
+    /// A sealed segment that this process wrote to replace those from `base` to `end`, whose index
+    /// files hold so many `entries` (of the offset index, of the time index) and these aborted
+    /// transactions. Its files have the names of [`arriving_path`](Self::arriving_path).
+    pub(super) fn replacement(
+        number: u64,
+        base: Offset,
+        end: Offset,
+        len: u64,
+        entries: (usize, usize),
+        aborted: AbortedIndex,
+    ) -> Self {
+        let (offsets, times) = entries;
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::from(len),
+            end: OnceLock::from(end),
+            damage: OnceLock::new(),
+            index: RwLock::new(Index::Files { offsets, times }),
+            aborted,
+            verified: Verified::from(0),
+            gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(true),
+        }
+    }
+
+    /// Notes that its files have their final names.
+    pub(super) fn set_arrived(&self) {
+        self.arriving.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether its files may still have the names that they were written under.
+    pub(super) fn is_arriving(&self) -> bool {
+        self.arriving.load(Ordering::SeqCst)
     }
 
     /// The length of a sealed segment.
@@ -217,7 +258,8 @@ impl Segment {
         self.sealed_len.get().copied()
     }
 
-    /// Notes that it leaves the log. Under the lock of those who write by name.
+    /// Notes that it leaves the log, before its files are renamed or others take their names.
+    /// Under the lock of those who write by name.
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::SeqCst);
     }
@@ -276,6 +318,14 @@ impl Segment {
         dir.join(kind.name(self.base))
     }
 
+    /// The name of a file until the segment has taken the place of others.
+    fn arriving_path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
+        dir.join(match (kind, self.end.get()) {
+            (SegmentFile::Log, Some(end)) => names::swap_name(self.base, *end),
+            _ => kind.name(self.base) + names::CLEANED_SUFFIX,
+        })
+    }
+
     /// The `.log` file, for reading.
     pub(super) fn log_file(&self, files: Files<'_>) -> io::Result<std::sync::Arc<dyn File>> {
         let (kind, mode) = match self.sealed_len() {
@@ -299,7 +349,8 @@ impl Segment {
         self.open(files, FileKind::ActiveLog, SegmentFile::Log, mode)
     }
 
-    fn open(
+    /// A file of it, or an error once it has left the log.
+    pub(super) fn open(
         &self,
         files: Files<'_>,
         kind: FileKind,
@@ -310,7 +361,24 @@ impl Segment {
             segment: self.number,
             kind,
         };
-        files.cache.open(key, || self.path(files.dir, file), mode)
+        let by_name = || files.cache.open(key, || self.path(files.dir, file), mode);
+        let opened = match self.is_arriving() {
+            true => match files
+                .cache
+                .open(key, || self.arriving_path(files.dir, file), mode)
+            {
+                // It has arrived: what has its final name now is no older file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => by_name(),
+                opened => opened,
+            },
+            false => by_name(),
+        };
+        // Looked at after the open: what was opened before the name changed hands is its own.
+        if self.is_gone() {
+            files.cache.forget(self.number);
+            return Err(io::Error::other("the segment left the log"));
+        }
+        opened
     }
 
     /// The last entry of the offset index for a batch that ends at or before `offset`.

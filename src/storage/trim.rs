@@ -15,6 +15,7 @@ impl Log {
     /// files that the next removal, or a loader that finds an index without its log, disposes of.
     pub(super) fn remove_segments_below_start(&self) -> io::Result<()> {
         let context = self.context();
+        let _nobody_replaces = self.begin_upkeep().map_err(io::Error::other)?;
         let mut removed: Vec<Arc<Segment>> = Vec::new();
         self.published().update(|view| {
             let old = view

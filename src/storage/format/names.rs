@@ -19,6 +19,9 @@
 //!     00000000000000000000.snapshot    idempotent producers, as of that offset
 //!     leader-epoch-checkpoint          where each leader epoch began
 //!     partition.metadata               topic id
+//!     <segment's file>.cleaned         of a segment that will replace others, being written
+//!     <base>.log.<end>.swap            such a segment, whole: it replaces those from base to end
+//!     <segment's file>.deleted         out of use, to be removed
 //!   <topic>-<partition>.<32 hex digits>-delete/   to be removed
 //!   <topic>-<partition>.<32 hex digits>-stray/    belongs to no partition that is known
 //! ```
@@ -52,6 +55,13 @@ pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const DELETE_SUFFIX: &str = "-delete";
 /// Ending of a directory that belongs to nobody.
 pub const STRAY_SUFFIX: &str = "-stray";
+
+/// Ending of the files of a segment that is being written to replace others.
+pub const CLEANED_SUFFIX: &str = ".cleaned";
+/// Ending of the log of a segment that replaces others: the decision is made.
+pub const SWAP_SUFFIX: &str = ".swap";
+/// Ending of files that are out of use.
+pub const DELETED_SUFFIX: &str = ".deleted";
 
 /// Longest name of a file in the file systems that matter.
 const NAME_LENGTH_MAX: usize = 255;
@@ -110,6 +120,23 @@ impl SegmentFile {
     }
 }
 
+/// The name of the log of a segment at `base` that replaces all segments from there to `end`.
+///
+/// Kafka's name has no end, and its broker takes that from the last batch that is in the file.
+/// Where the last batches were cleaned away, it would leave segments that were replaced.
+pub fn swap_name(base: Offset, end: Offset) -> String {
+    format!("{}.{:020}{SWAP_SUFFIX}", SegmentFile::Log.name(base), end.0)
+}
+
+/// Base and end of a [`swap_name`]; `None` for any other file.
+pub fn parse_swap(name: &str) -> Option<(Offset, Offset)> {
+    let (log, end) = name.strip_suffix(SWAP_SUFFIX)?.rsplit_once('.')?;
+    let (kind, base) = SegmentFile::parse(log)?;
+    let digits = end.len() == 20 && end.bytes().all(|digit| digit.is_ascii_digit());
+    let end = Offset(end.parse().ok()?);
+    (digits && kind == SegmentFile::Log && end > base).then_some((base, end))
+}
+
 /// The directory of a partition.
 pub fn partition_directory(topic: &TopicName, partition: i32) -> String {
     format!("{topic}-{partition}")
@@ -163,6 +190,24 @@ mod tests {
             "äöüäöüäöüäö.log",
         ] {
             assert_eq!(SegmentFile::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_log_that_replaces_others_says_how_far() {
+        let name = swap_name(Offset(7), Offset(900));
+        assert_eq!(name, "00000000000000000007.log.00000000000000000900.swap");
+        assert_eq!(parse_swap(&name), Some((Offset(7), Offset(900))));
+        for other in [
+            "00000000000000000007.log.swap",
+            "00000000000000000007.index.00000000000000000900.swap",
+            "00000000000000000007.log.00000000000000000007.swap",
+            "00000000000000000007.log.900.swap",
+            "00000000000000000007.log.+0000000000000000900.swap",
+            "00000000000000000007.log",
+            ".swap",
+        ] {
+            assert_eq!(parse_swap(other), None, "{other}");
         }
     }
 

@@ -10,8 +10,10 @@ mod kafka_reads;
 mod lookup;
 mod model;
 mod offline;
+mod power_cut;
 mod recovery;
 mod space;
+mod swap;
 mod transactions;
 
 use std::path::{Path, PathBuf};
