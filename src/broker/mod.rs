@@ -42,6 +42,8 @@ pub struct BrokerOptions {
     pub io: SharedIo,
     /// The data directory.
     pub dir: PathBuf,
+    /// Most files of logs that stay open.
+    pub open_files_max: usize,
     /// Default durability.
     pub durability: Durability,
     /// Time.
@@ -99,7 +101,7 @@ impl Broker {
             clock: Arc::clone(&options.clock),
             node_id,
             cluster_id: None,
-            open_files_max: usize::try_from(config.get(keys::KLAMM_OPEN_FILES_MAX)).unwrap_or(1),
+            open_files_max: options.open_files_max,
             durability: options.durability,
             producer_id_expiration_ms: i64::from(config.get(keys::PRODUCER_ID_EXPIRATION_MS)),
             reserve_bytes: u64::try_from(config.get(keys::KLAMM_DISK_RESERVE_BYTES)).ok(),

@@ -77,6 +77,7 @@ pub(crate) fn broker_on(
         config: Arc::new(builder.build().unwrap()),
         io,
         dir: PathBuf::from("/data"),
+        open_files_max: 100,
         durability,
         clock: ManualClock::at(NOW),
         seed: 1,

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CommandError, Format};
 use crate::config;
-use crate::server::Broker;
+use crate::server::{Broker, raise_open_files_limit};
 
 /// Arguments of `klamm serve`.
 #[derive(Debug, clap::Args)]
@@ -97,6 +97,7 @@ fn protocols(addresses: &[String]) -> Option<String> {
 
 pub(crate) async fn run(args: Args, _format: Format) -> Result<(), CommandError> {
     log_to_stderr();
+    raise_open_files_limit();
     let failed = |error: &dyn std::fmt::Display| CommandError(error.to_string());
     // Before anything slow, so that no signal finds the default action.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Broker;
+use super::descriptors::Descriptors;
 use crate::broker::{self, BrokerError, BrokerOptions};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{self, Config, ConfigError, Listener, SecurityProtocol, keys};
@@ -307,7 +308,8 @@ fn limits(config: &Config) -> net::Limits {
         request_bytes_max: in_flight.min(queued),
         frame_timeout: ms(config.get(keys::KLAMM_FRAME_TIMEOUT_MS)),
         idle_timeout: ms(config.get(keys::CONNECTIONS_MAX_IDLE_MS)),
-        connections_max: count(config.get(keys::MAX_CONNECTIONS)),
+        connections_max: count(config.get(keys::MAX_CONNECTIONS))
+            .min(descriptors(config).connections),
         connections_per_ip_max: count(config.get(keys::MAX_CONNECTIONS_PER_IP)),
         connections_per_ip_overrides: per_address(
             config.get(keys::MAX_CONNECTIONS_PER_IP_OVERRIDES),
@@ -318,6 +320,11 @@ fn limits(config: &Config) -> net::Limits {
         listen_backlog: u32::try_from(config.get(keys::SOCKET_LISTEN_BACKLOG_SIZE)).unwrap_or(1),
         ..net::Limits::default()
     }
+}
+
+fn descriptors(config: &Config) -> Descriptors {
+    let files_max = usize::try_from(config.get(keys::KLAMM_OPEN_FILES_MAX)).unwrap_or(1);
+    Descriptors::of_process(files_max)
 }
 
 /// `host:count,…`, as `max.connections.per.ip.overrides` has it; a name stands for all of its
@@ -364,6 +371,7 @@ fn options(
         })
         .collect();
     Ok(BrokerOptions {
+        open_files_max: descriptors(config).files,
         config: Arc::clone(config),
         io,
         dir,

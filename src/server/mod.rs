@@ -6,6 +6,7 @@
 //! touched, and answered only when everything is loaded; dropping the handle stops the broker.
 
 mod builder;
+mod descriptors;
 mod native;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use builder::{Builder, StartError};
+pub use descriptors::raise_open_files_limit;
 pub use native::{ConsumeError, Consumer, NewRecord, ProduceError, Record};
 
 use crate::broker;
@@ -102,7 +104,12 @@ impl Broker {
         self.closed = true;
         let core = Arc::clone(&self.core);
         let closing = tokio::task::spawn_blocking(move || core.close());
-        closing.await.unwrap_or(Ok(()))
+        closing.await.unwrap_or_else(|panicked| {
+            Err(broker::BrokerError::Store(crate::storage::OpenError::Io {
+                path: self.core.store.log_dir().0,
+                source: std::io::Error::other(panicked),
+            }))
+        })
     }
 }
 

@@ -145,6 +145,17 @@ impl FileCache {
         closed
     }
 
+    /// Whether so many files are held by those who use them that nobody should hold one for long.
+    pub(super) fn is_crowded(&self) -> bool {
+        let (closed, crowded) = {
+            let mut entries = self.entries.lock();
+            let closed = self.evict(&mut entries);
+            (closed, entries.len() > self.max)
+        };
+        drop(closed);
+        crowded
+    }
+
     /// Forgets files that will not be used again.
     pub(super) fn forget(&self, segment: u64) {
         let kinds = [

@@ -145,7 +145,8 @@ impl Log {
                 false => self.last_boundary(segment, &*file, first.end(), wanted, limit)?,
             };
             let end = self.verify(segment, &*file, first.position, end, from)?;
-            let records = take(&file, first.position, end).map_err(storage)?;
+            let crowded = self.context().core.files.is_crowded();
+            let records = take(&file, first.position, end, crowded).map_err(storage)?;
             let aborted = match isolation {
                 Isolation::ReadCommitted => {
                     let upper = self.offset_at(segment, &*file, &first, end, bound)?;
@@ -388,14 +389,14 @@ impl Log {
     }
 }
 
-/// The bytes between two positions: shared memory, a region to send, or, where that costs more
-/// than copying, a copy.
-fn take(file: &Arc<dyn File>, start: u64, end: u64) -> io::Result<RecordBytes> {
+/// The bytes between two positions: shared memory, a region to send, or a copy, where that costs
+/// less, or where too many files are held already: a slow reader holds the file of a region.
+fn take(file: &Arc<dyn File>, start: u64, end: u64, crowded: bool) -> io::Result<RecordBytes> {
     let len = usize::try_from(end - start).map_err(io::Error::other)?;
     if let Some(bytes) = file.shared(start, len) {
         return Ok(RecordBytes::Memory(bytes));
     }
-    if len >= SENDFILE_BYTES_MIN && file.descriptor().is_some() {
+    if len >= SENDFILE_BYTES_MIN && !crowded && file.descriptor().is_some() {
         return Ok(RecordBytes::Region {
             file: file.clone(),
             position: start,

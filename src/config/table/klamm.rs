@@ -21,7 +21,8 @@ settings! { Broker:
     /// Most bytes of logs with `klamm.durability=memory`.
     KLAMM_MEMORY_BYTES_MAX: i64 = with("klamm.memory.bytes.max", "1073741824")
         .check(Check::AtLeast(1_048_576));
-    /// Most files and maps of sealed segments that are kept open.
+    /// Most files of logs that are kept open; never more than a quarter of what the process may
+    /// have open (`ulimit -n`, which `klamm serve` raises as far as it may).
     KLAMM_OPEN_FILES_MAX: i32 = with("klamm.open.files.max", "1024").check(Check::AtLeast(16));
     /// Most bytes of requests that are being read or worked on, over all connections.
     KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX: i64 =

@@ -54,6 +54,30 @@ fn a_region_outlives_the_cache_and_the_partition() {
 }
 
 #[test]
+fn readers_that_hold_too_many_files_get_copies_instead() {
+    let scratch = ScratchDirectory::new();
+    let mut bed = Bed::new(RealIo::shared(), scratch.path());
+    bed.open_files_max = 3;
+    let (store, _) = bed.open();
+    let value = "v".repeat(20_000);
+    let read = |topic: u128| {
+        let partition = bed.attach(&store, topic);
+        let done = partition.append(batch(&[&value]), false).unwrap();
+        wait_committed(&partition, done.next_offset).unwrap();
+        let read = partition.read(Offset(0), 1 << 20, true, Isolation::ReadUncommitted);
+        read.unwrap().records
+    };
+    let held: Vec<_> = (0..10).map(read).collect();
+    let regions = held
+        .iter()
+        .filter(|records| matches!(records, RecordBytes::Region { .. }));
+    assert_eq!(regions.count(), 3);
+    assert!(store.file_cache_stats().open <= 4);
+    drop(held);
+    assert!(matches!(read(20), RecordBytes::Region { .. }));
+}
+
+#[test]
 fn a_read_from_memory_shares_the_stored_bytes() {
     let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
     let (store, _) = bed.open();
