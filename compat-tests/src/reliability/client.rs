@@ -2,14 +2,16 @@
 //! one connection, sequences, offsets, codes.
 //!
 //! It speaks versions of before KIP-482, which need no JSON to be written: Produce 7, Fetch 5,
-//! ListOffsets 1, InitProducerId 0, DeleteRecords 0. For anything else there is
-//! [`crate::session::Session`].
+//! ListOffsets 1, InitProducerId 0, DeleteRecords 0. For anything else there is [`Client::ask`].
 
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::session::{framed, read_frame};
+use crate::{codec, schema};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,6 +128,22 @@ impl Client {
     fn call(&mut self, key: i16, version: i16, body: &[u8]) -> io::Result<Vec<u8>> {
         self.send(key, version, body)?;
         self.receive()
+    }
+
+    /// Asks anything, in JSON.
+    ///
+    /// # Errors
+    /// If the connection is gone, or the answer does not fit its layout.
+    pub fn ask(&mut self, api: &str, version: i16, body: &Value) -> io::Result<Value> {
+        self.correlation += 1;
+        let request = schema::request(api);
+        let frame = codec::request_frame(request, version, self.correlation, body);
+        self.in_flight.push_back(self.correlation);
+        self.stream.write_all(&framed(&frame))?;
+        let mut answer = self.correlation.to_be_bytes().to_vec();
+        answer.extend(self.receive()?);
+        codec::decode_response(schema::response(api), version, &answer)
+            .map_err(|reason| malformed(&reason))
     }
 
     /// Sends a Produce request. With `acks` 0 there is no answer to wait for.
@@ -362,7 +380,7 @@ impl<'a> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reliability::ledger::Value;
+    use crate::reliability::ledger::Value as Sent;
     use crate::reliability::reading;
 
     #[test]
@@ -373,7 +391,7 @@ mod tests {
         let mut client = Client::connect(&broker.address()).expect("it listens");
         let (id, epoch) = client.producer_id().expect("an id");
         for sequence in [0, 3, 6] {
-            let first = Value::new(1, sequence);
+            let first = Sent::new(1, sequence);
             let batch = ToPartition {
                 topic: "fast".to_owned(),
                 partition: 1,
@@ -390,7 +408,7 @@ mod tests {
         let read = reading::read(&mut client, "fast", 1, 0).expect("it reads");
         assert_eq!((read.log_start, read.end), (4, 9));
         let values: Vec<_> = read.records.iter().map(|one| one.value).collect();
-        let expected: Vec<_> = (4..9).map(|number| Some(Value::new(1, number))).collect();
+        let expected: Vec<_> = (4..9).map(|number| Some(Sent::new(1, number))).collect();
         assert_eq!(values, expected);
     }
 }

@@ -153,6 +153,11 @@ impl Ledger {
         self.partitions.remove(partition);
     }
 
+    /// Keeps the partitions of which this is true.
+    pub fn retain(&mut self, keep: impl Fn(&Partition) -> bool) {
+        self.partitions.retain(|partition, _| keep(partition));
+    }
+
     /// One partition's account.
     #[must_use]
     pub fn of(&self, partition: &Partition) -> Option<&PartitionLedger> {

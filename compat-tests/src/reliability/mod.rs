@@ -16,12 +16,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod disk;
 pub mod figure;
 pub mod ledger;
+pub mod load;
 pub mod node;
+pub mod power_cuts;
 pub mod reading;
 
 pub use figure::Figure;
@@ -38,7 +41,7 @@ pub struct Entry {
 }
 
 /// All figures, in the order of `all`.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[power_cuts::ENTRY];
 
 /// What the figures are told.
 #[derive(Clone, Debug)]

@@ -1,0 +1,257 @@
+//! Power cuts under load: what was acknowledged with `acks=all` is there, once, in its order, at
+//! the offset that was answered.
+//!
+//! One log lives through all cuts. After each the new tail of every partition is read, before the
+//! producers go on where they were; at the end everything is read. Every third cut lets the file
+//! system write its journal first, on a mount that orders nothing (`data=writeback,nodelalloc`):
+//! files have their new lengths then, and zeros for their ends. A control run in `os` mode has to
+//! lose records, or the test could not fail.
+
+use std::time::Duration;
+
+use super::audit::Auditor;
+use super::disk::{Cut, Disk};
+use super::figure::Figure;
+use super::load::{Load, Plan, Topic};
+use super::node::Launch;
+use super::{Entry, Options};
+
+/// The figure.
+pub const ENTRY: Entry = Entry {
+    name: "power-cuts",
+    about: "acknowledged records lost, duplicated or reordered by power cuts: none",
+    run,
+};
+
+/// How much is done.
+struct Size {
+    cuts: u32,
+    acknowledged_min: u64,
+    records_max: u32,
+    /// Between the load's start and a cut.
+    cut_after_ms: std::ops::Range<u64>,
+    disk_mib: u64,
+    control_cuts_max: u32,
+}
+
+const FULL: Size = Size {
+    cuts: 100,
+    acknowledged_min: 1_000_000,
+    records_max: 120,
+    cut_after_ms: 300..2_000,
+    disk_mib: 1024,
+    control_cuts_max: 10,
+};
+
+const QUICK: Size = Size {
+    cuts: 12,
+    acknowledged_min: 10_000,
+    records_max: 60,
+    cut_after_ms: 200..900,
+    disk_mib: 512,
+    control_cuts_max: 5,
+};
+
+/// Options of the mount whose journal is written out at the cut.
+const UNORDERED: &str = "data=writeback,nodelalloc";
+
+/// Topics whose segments are as small as Kafka allows by bytes, by time and by entries of the
+/// index, so that rolls are frequent.
+pub(super) fn topics() -> Vec<Topic> {
+    let topic = |name: &str, partitions, configs: &[(&'static str, &str)]| {
+        let mut configs: Vec<_> = configs
+            .iter()
+            .map(|&(name, value)| (name, value.to_owned()))
+            .collect();
+        configs.push(("retention.ms", "-1".to_owned()));
+        configs.push(("file.delete.delay.ms", "100".to_owned()));
+        Topic {
+            name: name.to_owned(),
+            partitions,
+            configs,
+        }
+    };
+    vec![
+        topic("by-size", 4, &[("segment.bytes", "1048576")]),
+        topic("by-time", 4, &[("segment.ms", "150")]),
+        topic(
+            "by-index",
+            2,
+            &[
+                ("index.interval.bytes", "1024"),
+                ("segment.index.bytes", "256"),
+            ],
+        ),
+    ]
+}
+
+fn run(options: &Options) -> Figure {
+    let size = if options.quick { QUICK } else { FULL };
+    let mut disk = match Disk::new(&options.scratch, "disk", size.disk_mib, "") {
+        Ok(disk) => disk,
+        Err(reason) => return Figure::skipped(reason),
+    };
+    let mut figure = Figure::new();
+    if let Err(reason) = cut_often(options, &size, &mut disk, &mut figure) {
+        figure.fail(reason);
+    }
+    if figure.failed() {
+        eprintln!("kept {}", disk.keep().display());
+        return figure;
+    }
+    drop(disk);
+    match control(options, &size) {
+        Ok(lost) => {
+            figure.set("lost_by_control", lost);
+            if lost == 0 {
+                figure.fail("the control run in os mode lost nothing: the test cannot fail");
+            }
+        }
+        Err(reason) => figure.fail(format!("the control run: {reason}")),
+    }
+    figure
+}
+
+/// The load of both runs.
+fn plan(options: &Options, size: &Size) -> Plan {
+    Plan {
+        topics: topics(),
+        promised: 4,
+        unpromised: 2,
+        records_max: size.records_max,
+        housekeeping: true,
+        seed: options.seed,
+    }
+}
+
+fn cut_often(
+    options: &Options,
+    size: &Size,
+    disk: &mut Disk,
+    figure: &mut Figure,
+) -> Result<(), String> {
+    let launch = Launch::new(
+        &options.klamm,
+        &disk.path().join("data"),
+        &options.scratch.join("broker.log"),
+    );
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let plan = plan(options, size);
+    let mut load: Option<Load> = None;
+    let mut auditor = Auditor::default();
+    let mut restart_max = Duration::ZERO;
+    let mut cuts = 0;
+    while cuts < size.cuts || acknowledged(load.as_ref()) < size.acknowledged_min {
+        let kind = if cuts % 3 == 2 {
+            Cut::AfterJournal
+        } else {
+            Cut::Now
+        };
+        let mount_options = if kind == Cut::AfterJournal {
+            UNORDERED
+        } else {
+            ""
+        };
+        disk.set_options(mount_options);
+        disk.unmount()?;
+        disk.mount()?;
+
+        let node = launch.start()?;
+        restart_max = restart_max.max(node.ready_in());
+        let mut client = node.client().map_err(|error| error.to_string())?;
+        let running: &Load = match load.as_mut() {
+            None => {
+                for topic in &plan.topics {
+                    topic.create(&mut client)?;
+                }
+                load.insert(Load::start(&plan))
+            }
+            Some(load) => {
+                auditor.look(&mut client, load)?;
+                load
+            }
+        };
+        if !auditor.is_clean() {
+            break;
+        }
+        running.broker_at(node.address());
+        let fuse = disk.fuse(kind)?;
+        std::thread::sleep(Duration::from_millis(random.u64(size.cut_after_ms.clone())));
+        fuse.blow()?;
+        node.kill();
+        running.broker_gone();
+        cuts += 1;
+        if cuts % 10 == 0 {
+            let acknowledged = running.acknowledged();
+            eprintln!("{cuts} cuts, {acknowledged} records acknowledged");
+        }
+    }
+    let mut load = load.ok_or("no cut at all")?;
+    load.stop();
+    disk.unmount()?;
+    disk.mount()?;
+    auditor.finish(&launch, &load)?;
+    figure.set("cuts", cuts);
+    figure.set("restart_ms_max", restart_max.as_millis() as u64);
+    auditor.tell(figure, &load);
+    if figure.failed() {
+        keep_account(options, &load);
+    }
+    Ok(())
+}
+
+fn acknowledged(load: Option<&Load>) -> u64 {
+    load.map_or(0, Load::acknowledged)
+}
+
+/// The ledger, beside the image.
+pub(super) fn keep_account(options: &Options, load: &Load) {
+    let path = options.scratch.join("ledger.txt");
+    match load.ledger().write_to(&path) {
+        Ok(()) => eprintln!("the ledger is in {}", path.display()),
+        Err(error) => eprintln!("{}: {error}", path.display()),
+    }
+}
+
+/// The same cuts where nothing is promised but the page cache; how many records were lost.
+fn control(options: &Options, size: &Size) -> Result<u64, String> {
+    for number in 0..size.control_cuts_max {
+        let mut disk = Disk::new(&options.scratch, "control", 256, "")?;
+        let launch = Launch::new(
+            &options.klamm,
+            &disk.path().join("data"),
+            &options.scratch.join("control.log"),
+        )
+        .arguments(&["--durability", "os"]);
+        let plan = Plan {
+            housekeeping: false,
+            ..plan(options, size)
+        };
+        let node = launch.start()?;
+        let mut client = node.client().map_err(|error| error.to_string())?;
+        for topic in &plan.topics {
+            topic.create(&mut client)?;
+        }
+        let mut load = Load::start(&plan);
+        load.broker_at(node.address());
+        let fuse = disk.fuse(Cut::Now)?;
+        std::thread::sleep(Duration::from_millis(400 + 100 * u64::from(number)));
+        fuse.blow()?;
+        node.kill();
+        load.broker_gone();
+        load.stop();
+        disk.unmount()?;
+        disk.mount()?;
+        let node = launch.start()?;
+        let mut client = node.client().map_err(|error| error.to_string())?;
+        let mut auditor = Auditor::default();
+        auditor
+            .look_at_everything(&mut client, &load.ledger())
+            .map_err(|error| error.to_string())?;
+        drop(node);
+        if auditor.verdict.lost > 0 {
+            return Ok(auditor.verdict.lost);
+        }
+    }
+    Ok(0)
+}
