@@ -177,7 +177,9 @@ impl Load {
         self.shared.changed.notify_all();
     }
 
-    /// The broker is gone.
+    /// The broker is gone, or about to go: answers that are read from now on count for nothing. It
+    /// is said before a power cut and not after it: a broker outlives the power of its disk for a
+    /// moment, and what it answers then no client of a machine without power would have heard.
     pub fn broker_gone(&self) {
         lock(&self.shared.broker).0 = None;
     }
@@ -366,7 +368,11 @@ impl Producer {
                     false => Ok(()),
                 };
             }
-            for answer in client.receive_produce()? {
+            let answers = client.receive_produce()?;
+            if !self.shared.is_up() {
+                return Err(Broken::Again);
+            }
+            for answer in answers {
                 self.take(&answer)?;
             }
         }
@@ -507,7 +513,7 @@ impl Unpromised {
                 batch: reading::batch(first, count, nobody, now()),
             };
             let answer = client.produce(1, batch)?;
-            if answer.code != 0 {
+            if answer.code != 0 || !self.shared.is_up() {
                 return Ok(());
             }
             if let Err(reason) = lock(&self.shared.ledger).answer(&ticket, answer.base_offset) {
@@ -566,13 +572,13 @@ impl Housekeeper {
         };
         // Half of the deletions leave little behind.
         let span = if self.random.bool() { 200 } else { 20_000 };
-        let below = known - self.random.i64(..span);
+        let below = known - self.random.i64(0..span);
         if below <= 0 {
             return Ok(());
         }
         lock(&self.shared.ledger).ask_to_delete(&partition, below);
         let (code, log_start) = client.delete_records(&partition.0, partition.1, below)?;
-        if code == 0 {
+        if code == 0 && self.shared.is_up() {
             lock(&self.shared.ledger).deleted(&partition, below);
             if log_start < below {
                 self.shared.complain(format!(
@@ -592,6 +598,9 @@ impl Housekeeper {
             self.forget(&name);
             let body = json!({"topics": [{"name": name}], "timeoutMs": 10_000});
             let answer = client.ask("DeleteTopics", 6, &body)?;
+            if !self.shared.is_up() {
+                return Ok(());
+            }
             // 3: an earlier deletion, which was not answered, was done.
             match answer["responses"][0]["errorCode"].as_i64() {
                 Some(0) => self.set(&name, Existence::Gone),
@@ -605,6 +614,7 @@ impl Housekeeper {
             return Ok(());
         }
         match create(client, &name, 2, &json!([]))? {
+            _ if !self.shared.is_up() => return Ok(()),
             0 => {}
             // An earlier creation, which was not answered, was done, or a deletion was not: it
             // may hold records that nobody knows of any more.
@@ -618,7 +628,7 @@ impl Housekeeper {
         }
         self.set(&name, Existence::There);
         for _ in 0..self.random.u32(1..4) {
-            let partition = (name.clone(), self.random.i32(..2));
+            let partition = (name.clone(), self.random.i32(0..2));
             let first = Value::new(self.producer, self.number);
             self.number += 3;
             let nobody = (-1, -1, -1);
@@ -636,7 +646,7 @@ impl Housekeeper {
                 batch: reading::batch(first, 3, nobody, now()),
             };
             let answer = client.produce(-1, batch)?;
-            if answer.code == 0 {
+            if answer.code == 0 && self.shared.is_up() {
                 let noted = lock(&self.shared.ledger).answer(&ticket, answer.base_offset);
                 if let Err(reason) = noted {
                     self.shared.complain(reason);

@@ -177,9 +177,9 @@ fn cut_often(
         running.broker_at(node.address());
         let fuse = disk.fuse(kind)?;
         std::thread::sleep(Duration::from_millis(random.u64(size.cut_after_ms.clone())));
+        running.broker_gone();
         fuse.blow()?;
         node.kill();
-        running.broker_gone();
         cuts += 1;
         if cuts % 10 == 0 {
             let acknowledged = running.acknowledged();
@@ -236,9 +236,9 @@ fn control(options: &Options, size: &Size) -> Result<u64, String> {
         load.broker_at(node.address());
         let fuse = disk.fuse(Cut::Now)?;
         std::thread::sleep(Duration::from_millis(400 + 100 * u64::from(number)));
+        load.broker_gone();
         fuse.blow()?;
         node.kill();
-        load.broker_gone();
         load.stop();
         disk.unmount()?;
         disk.mount()?;
