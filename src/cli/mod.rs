@@ -5,7 +5,9 @@
 
 mod connect;
 mod consume;
+mod log;
 mod log_dump;
+mod log_verify;
 mod output;
 mod produce;
 mod serve;
@@ -39,8 +41,8 @@ enum Command {
     Produce(produce::Args),
     /// Print records.
     Consume(consume::Args),
-    /// Look into the files of a data directory.
-    Log(log_dump::Args),
+    /// Look into the files of a data directory, and check them; no broker is asked.
+    Log(log::Args),
 }
 
 /// How results are printed.
@@ -76,8 +78,15 @@ pub fn main() -> ExitCode {
         // clap prints help on stdout with 0, mistakes on stderr with 2.
         Err(stop) => stop.exit(),
     };
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match arguments.command {
+        // Works on files alone: no runtime is needed.
+        Command::Log(args) => log::run(&args, arguments.format),
+        Command::Serve(_) | Command::Topic(_) | Command::Produce(_) | Command::Consume(_) => {
+            run(arguments).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("klamm: {error}");
             ExitCode::FAILURE
@@ -103,7 +112,7 @@ fn run(arguments: Klamm) -> Result<(), CommandError> {
             Command::Topic(args) => topic::run(args, format).await,
             Command::Produce(args) => produce::run(args, format).await,
             Command::Consume(args) => consume::run(args, format).await,
-            Command::Log(args) => log_dump::run(&args, format),
+            Command::Log(args) => log::run(&args, format).map(|_| ()),
         }
     })
 }

@@ -10,7 +10,7 @@
 //!
 //! Where to look: an append is `log`, what it makes visible `offsets`, what makes it durable
 //! `commit`; a read is `read` and `lookup`; a start is `store` and `load`; every format on disk
-//! is in [`mod@format`].
+//! is in [`mod@format`]; whether files at rest are whole, [`mod@verify`].
 
 mod aborted;
 mod commit;
@@ -44,6 +44,7 @@ mod store;
 mod swap;
 mod transactions;
 mod trim;
+pub mod verify;
 mod watch;
 
 #[cfg(test)]

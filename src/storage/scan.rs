@@ -70,6 +70,8 @@ pub(super) struct Scan<'a> {
     epoch: LeaderEpoch,
     /// Which leader epoch an offset belongs to, where that is known.
     epochs: Option<&'a Epochs>,
+    /// Whether later epochs than these may have begun.
+    newer_epochs: bool,
     /// Stretches that are known to be damaged, ascending.
     damage: &'a [Range<u64>],
     /// Offsets beyond this one cannot stand in this segment.
@@ -114,6 +116,7 @@ impl<'a> Scan<'a> {
             damage: &[],
             epoch: LeaderEpoch(-1),
             epochs: None,
+            newer_epochs: false,
             offset_limit: base.plus(i64::from(i32::MAX)),
             window: Vec::new(),
             window_start: 0,
@@ -138,6 +141,12 @@ impl<'a> Scan<'a> {
     /// with the batch behind it.
     pub(super) fn with_epochs(mut self, epochs: &'a Epochs) -> Self {
         self.epochs = Some(epochs);
+        self
+    }
+
+    /// The epochs that are known may lack the newest: their file is not synced with the batches.
+    pub(super) fn that_may_lack_the_newest(mut self) -> Self {
+        self.newer_epochs = true;
         self
     }
 
@@ -206,8 +215,10 @@ impl<'a> Scan<'a> {
     /// and one flipped bit costs one batch.
     fn wrong_epoch(&mut self, header: &BatchHeader) -> io::Result<Option<String>> {
         let (got, before) = (header.leader_epoch, self.epoch);
+        let newest = self.epochs.and_then(Epochs::latest);
+        let newer = self.newer_epochs && newest.is_some_and(|newest| got > newest);
         let known = self.epochs.and_then(|epochs| epochs.at(header.base_offset));
-        if let Some(known) = known {
+        if let Some(known) = known.filter(|_| !newer) {
             return Ok((got != known).then(|| format!("leader epoch {got} instead of {known}")));
         }
         if got < before {
@@ -227,6 +238,11 @@ impl<'a> Scan<'a> {
             let after = behind.leader_epoch;
             format!("leader epoch {got} between {before} and {after}")
         }))
+    }
+
+    /// The bytes of a batch that this walk just came by.
+    pub(super) fn bytes_of(&mut self, batch: &Scanned) -> io::Result<&[u8]> {
+        self.bytes(batch.position, batch.header.total_len())
     }
 
     fn is_damaged(&self, position: u64) -> bool {

@@ -23,29 +23,20 @@ use serde_json::{Map, Value};
 use super::{CommandError, Format};
 use crate::storage::format::names;
 
-/// Arguments of `klamm log`.
+/// Arguments of `klamm log dump`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Verb {
-    /// Print what files of a data directory say, offline and read-only.
-    Dump {
-        /// Files, or directories with everything in them.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        /// Print the records of batches, too.
-        #[arg(short, long)]
-        records: bool,
-    },
+    /// Files, or directories with everything in them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Print the records of batches, too.
+    #[arg(short, long)]
+    records: bool,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), CommandError> {
-    let Verb::Dump { paths, records } = &args.verb;
+    let Args { paths, records } = args;
     let mut dump = Dump {
         out: BufWriter::new(io::stdout().lock()),
         format,

@@ -15,6 +15,7 @@ mod recovery;
 mod space;
 mod swap;
 mod transactions;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
