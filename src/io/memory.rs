@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DirEntry, File, Io, OpenMode, SharedIo};
+use super::{DirEntry, File, Io, MemoryUse, OpenMode, SharedIo};
 
 /// Pieces at the end of a file are joined when together they reach so many bytes: small appends
 /// then cost neither a list of thousands of pieces nor a copy at every read.
@@ -227,6 +227,13 @@ impl Io for MemoryIo {
         let Space { used, max } = &*self.space;
         let usable = max.saturating_sub(used.load(Ordering::Relaxed));
         (*max != u64::MAX).then_some((*max, usable))
+    }
+
+    fn memory(&self) -> Option<MemoryUse> {
+        (self.space.max < u64::MAX).then(|| MemoryUse {
+            used: self.space.used.load(Ordering::Relaxed),
+            max: self.space.max,
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {

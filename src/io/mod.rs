@@ -22,6 +22,8 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::model::Timestamp;
+
 /// A file system that many owners share.
 pub type SharedIo = Arc<dyn Io>;
 
@@ -61,6 +63,14 @@ pub trait Io: Send + Sync + std::fmt::Debug {
     fn space(&self, _path: &Path) -> Option<(u64, u64)> {
         None
     }
+    /// How much its files hold, where they are in memory and bounded.
+    fn memory(&self) -> Option<MemoryUse> {
+        None
+    }
+    /// When the content of a file last changed, where that is known.
+    fn modified(&self, _path: &Path) -> Option<Timestamp> {
+        None
+    }
     /// The whole content of a file.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         let file = self.open(path, OpenMode::Read)?;
@@ -84,6 +94,15 @@ pub fn read_full_at(file: &dyn File, buf: &mut [u8], position: u64) -> std::io::
         }
     }
     Ok(filled)
+}
+
+/// How much memory files take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Bytes of all files, open ones that were removed included.
+    pub used: u64,
+    /// Most bytes that they may have.
+    pub max: u64,
 }
 
 /// One entry of a directory.

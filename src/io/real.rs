@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use super::{DirEntry, File, Io, OpenMode, SharedIo};
+use crate::model::Timestamp;
 
 /// The file system of the machine. All calls block; those that may wait for the disk
 /// (`sync_data`, `sync_dir`) belong on threads of their own.
@@ -122,6 +123,12 @@ impl Io for RealIo {
             file,
             _directory: Some(directory),
         }))
+    }
+
+    fn modified(&self, path: &Path) -> Option<Timestamp> {
+        let modified = fs::metadata(path).and_then(|file| file.modified()).ok()?;
+        let since_epoch = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(Timestamp(i64::try_from(since_epoch.as_millis()).ok()?))
     }
 
     fn space(&self, path: &Path) -> Option<(u64, u64)> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
@@ -21,9 +21,12 @@ use super::journal::DurablePoints;
 use super::log_starts::LogStarts;
 use super::offline::Health;
 use super::options::{CleanerOptions, Durability, LogConfig};
+use super::memory_bound;
 use super::removal::Removal;
 use super::segment::Files;
 use super::space::{self, Space};
+use super::upkeep::{Partitions, Upkeep};
+use super::wall_clock::WallClock;
 use super::watch::Watch;
 
 /// What the partitions of one store share.
@@ -39,6 +42,13 @@ pub(super) struct Core {
     pub(super) files: FileCache,
     pub(super) commit: Commit,
     pub(super) removal: Removal,
+    pub(super) upkeep: Upkeep,
+    /// All partitions, for those who have to find room among them.
+    pub(super) partitions: OnceLock<Weak<Partitions>>,
+    /// Held by whoever frees memory.
+    pub(super) freeing: Mutex<()>,
+    /// How long a segment may get, whatever `segment.bytes` says.
+    pub(super) segment_bytes_max: u64,
     /// Whether every log that was found was closed cleanly.
     pub(super) clean: bool,
     /// Names of the partition directories that exist.
@@ -94,6 +104,10 @@ impl Core {
             files: FileCache::new(options.io.clone(), options.open_files_max),
             commit: Commit::default(),
             removal: Removal::new(options.clock.clone()),
+            upkeep: Upkeep::new(WallClock::new(&*options.clock)),
+            partitions: OnceLock::new(),
+            freeing: Mutex::new(()),
+            segment_bytes_max: memory_bound::segment_bytes_max(options.io.memory()),
             clean: found.clean,
             directories: Mutex::new(found.directories),
             points_on_disk: Mutex::new(found.recovery_points.keys().cloned().collect()),
@@ -159,6 +173,25 @@ impl Core {
             self.write_recovery_points(Persist::Lazy)?;
         }
         Ok(path)
+    }
+
+    /// Frees memory, if logs are in memory and there is too little; whether that was so.
+    pub(super) fn free_memory(&self) -> bool {
+        let partitions = self.partitions.get().and_then(Weak::upgrade);
+        match (self.io.memory().filter(|now| memory_bound::is_low(*now)), partitions) {
+            (Some(_), Some(partitions)) => {
+                memory_bound::free(self, &partitions);
+                true
+            }
+            (Some(_), None) | (None, _) => false,
+        }
+    }
+
+    /// Has memory freed in the background before there is too little.
+    pub(super) fn watch_memory(&self) {
+        if self.io.memory().is_some_and(memory_bound::is_low) {
+            self.upkeep.note_low_memory();
+        }
     }
 
     /// Writes the checkpoint of the log starts. Waits for the disk.

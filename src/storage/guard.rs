@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::io::{DirEntry, File, Io, OpenMode, SharedIo};
+use crate::io::{DirEntry, File, Io, MemoryUse, OpenMode, SharedIo};
+use crate::model::Timestamp;
 
 use super::offline::Health;
 use super::space::Space;
@@ -113,6 +114,14 @@ impl Io for Guard {
 
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.under.lock(path)
+    }
+
+    fn memory(&self) -> Option<MemoryUse> {
+        self.under.memory()
+    }
+
+    fn modified(&self, path: &Path) -> Option<Timestamp> {
+        self.under.modified(path)
     }
 
     fn space(&self, path: &Path) -> Option<(u64, u64)> {

@@ -231,6 +231,9 @@ impl Log {
         if committed {
             self.context.watch.wake();
         }
+        if config.durability == Durability::Memory {
+            self.context.core.watch_memory();
+        }
         Ok(Appended {
             base_offset: header.base_offset,
             next_offset: header.next_offset(),
@@ -330,7 +333,8 @@ impl Log {
         } else {
             i64::from(writer.jitter) % jitter_max
         };
-        let too_large = view.end.position + header.total_len() as u64 > config.segment_bytes;
+        let segment_bytes = config.segment_bytes.min(self.context.core.segment_bytes_max);
+        let too_large = view.end.position + header.total_len() as u64 > segment_bytes;
         let too_old = waited > config.segment_ms.saturating_sub(jitter);
         let index_full = active
             .change_index(|index| index.is_full(config.segment_index_bytes))
@@ -410,6 +414,9 @@ impl Log {
         });
         if position == 0 {
             writer.first_timestamp = Some(header.max_timestamp);
+        }
+        if header.max_timestamp.0 < 0 {
+            active.touch(core.clock.wall());
         }
         let mut unsynced = self.unsynced.lock();
         unsynced.new_entries |= position == 0;
@@ -689,10 +696,10 @@ impl Log {
     pub(super) fn move_log_start(&self, log_start: Offset) {
         self.published.update(|view| {
             view.log_start = view.log_start.max(log_start);
+            // Their file need not say so: whoever reads it knows the log start.
             let mut epochs = Epochs::clone(&view.epochs);
             if epochs.cut_front(view.log_start) {
                 view.epochs = Arc::new(epochs);
-                self.unsynced.lock().epochs = true;
             }
         });
     }

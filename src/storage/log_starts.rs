@@ -87,7 +87,12 @@ impl LogStarts {
             let known = self.known.lock();
             (offset_checkpoint::encode(&known.offsets), known.changes)
         };
-        replace_file(io, &dir.join(names::LOG_STARTS), content.as_bytes(), persist)?;
+        replace_file(
+            io,
+            &dir.join(names::LOG_STARTS),
+            content.as_bytes(),
+            persist,
+        )?;
         if persist == Persist::Durable {
             *on_disk = changes;
         }

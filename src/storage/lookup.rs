@@ -1,7 +1,7 @@
-//! Finding records by time, and moving the log start.
+//! Finding records by time.
 
 use crate::batch::{self, BatchHeader};
-use crate::io::{File, Persist};
+use crate::io::File;
 use crate::model::{Offset, Timestamp};
 
 use super::format::time_index::TimeEntry;
@@ -157,33 +157,6 @@ impl Log {
         }
         Ok(largest)
     }
-
-    /// Makes `before` the log start; durable when it returns.
-    pub(super) fn delete_records(&self, before: Offset) -> Result<Offset, ReadError> {
-        let (context, core) = (self.context(), &self.context().core);
-        let view = self.published().load();
-        let offsets = view.offsets();
-        if before < Offset(0) || before > offsets.high_watermark {
-            return Err(ReadError::OutOfRange {
-                offset: before,
-                log_start: offsets.log_start,
-                log_end: offsets.high_watermark,
-            });
-        }
-        if before <= offsets.log_start {
-            return Ok(offsets.log_start);
-        }
-        if let Some(refusal) = core.refusal() {
-            return Err(ReadError::Storage(refusal));
-        }
-        if !core.log_starts.raise(context, before) {
-            return Err(ReadError::Deleted);
-        }
-        core.write_log_starts(Persist::Durable).map_err(storage)?;
-        self.move_log_start(before);
-        context.watch.wake();
-        Ok(self.published().load().log_start)
-    }
 }
 
 /// The first record of a walk that is neither before `log_start` nor older than `at`.
@@ -216,7 +189,7 @@ fn first_at_or_after(
 }
 
 /// Whether a time index entry for `offset` describes the batch found there.
-fn names(entry: &TimeEntry, offset: Offset, header: &BatchHeader) -> bool {
+pub(super) fn names(entry: &TimeEntry, offset: Offset, header: &BatchHeader) -> bool {
     header.last_offset() == offset && header.max_timestamp == entry.timestamp
 }
 

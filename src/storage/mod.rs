@@ -16,6 +16,7 @@ mod aborted;
 mod commit;
 mod core;
 mod damage;
+mod delete_records;
 mod epochs;
 mod file_cache;
 pub mod format;
@@ -26,6 +27,7 @@ mod load;
 mod log;
 mod log_starts;
 mod lookup;
+mod memory_bound;
 mod offline;
 mod offsets;
 mod options;
@@ -37,6 +39,7 @@ mod read;
 pub mod recovery_check;
 mod removal;
 mod rewrite;
+mod retention;
 mod scan;
 mod segment;
 mod space;
@@ -45,6 +48,8 @@ mod swap;
 mod transactions;
 mod trim;
 pub mod verify;
+mod upkeep;
+mod wall_clock;
 mod watch;
 
 #[cfg(test)]
@@ -59,5 +64,6 @@ pub use outcome::{
     ReadOutcome, RecordBytes, SequenceProblem, TimestampOffset,
 };
 pub use partition::Partition;
+pub use trim::{Freed, Haste};
 pub use store::{OpenError, Opened, Recovered, Store};
 pub use watch::Subscription;

@@ -11,6 +11,7 @@ use crate::model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPa
 
 use super::commit::Urgency;
 use super::core::Context;
+use super::delete_records;
 use super::load;
 use super::log::Log;
 use super::offsets::Offsets;
@@ -19,6 +20,9 @@ use super::outcome::{
     AppendError, Appended, Isolation, LogSize, ReadError, ReadOutcome, TimestampOffset,
 };
 use super::watch::Subscription;
+
+/// How often an append to a log in memory is tried that finds the memory full.
+const FREE_MEMORY_TRIES: usize = 4;
 
 /// One partition's log. All methods are quick and may be called on a runtime thread, except where
 /// they say so; the first use of a log after a start may read from disk.
@@ -157,7 +161,17 @@ impl Partition {
         batch: ValidBatch,
         strict_sequence: bool,
     ) -> Result<Appended, AppendError> {
-        self.log()?.append(&batch, strict_sequence)
+        let log = self.log()?;
+        let mut appended = log.append(&batch, strict_sequence);
+        for _ in 0..FREE_MEMORY_TRIES {
+            // What another append takes meanwhile is freed again.
+            let full = matches!(appended, Err(AppendError::Storage(_)));
+            if !full || !self.context.core.free_memory() {
+                break;
+            }
+            appended = log.append(&batch, strict_sequence);
+        }
+        appended
     }
 
     /// Waits until everything below `offset` is committed: durable as the mode promises, and
@@ -234,7 +248,9 @@ impl Partition {
     /// Moves the log start (DeleteRecords), at most to the high watermark; durable when it
     /// returns. The new log start. Waits for the disk.
     pub fn delete_records(&self, before: Offset) -> Result<Offset, ReadError> {
-        self.log()?.delete_records(before)
+        let log = self.log()?;
+        let deleted = delete_records::delete(&self.context.core, vec![Ok((log, before))]);
+        deleted.into_iter().next().unwrap_or(Err(ReadError::Deleted))
     }
 
     /// Removes the files of segments that lie wholly below the log start, as far as their

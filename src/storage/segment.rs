@@ -21,6 +21,7 @@ use super::file_cache::{FileCache, FileKey, FileKind};
 use super::format::names::{self, SegmentFile};
 use super::format::offset_index::{self, OffsetEntry};
 use super::format::time_index::{self, TimeEntry};
+use super::retention::Touched;
 use super::scan::{Depth, Scan};
 
 /// Verified stretches that are remembered for one segment; more would mean that readers hop
@@ -55,6 +56,8 @@ pub(super) struct Segment {
     gone: AtomicBool,
     /// Whether its files may still have the names that they were written under.
     arriving: AtomicBool,
+    /// When a batch without timestamp was last appended by this process.
+    touched: Touched,
 }
 
 #[derive(Debug)]
@@ -171,6 +174,7 @@ impl Segment {
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
             arriving: AtomicBool::new(false),
+            touched: Touched::default(),
         }
     }
 
@@ -192,6 +196,7 @@ impl Segment {
             verified: Verified::from(verified_from),
             gone: AtomicBool::new(false),
             arriving: AtomicBool::new(false),
+            touched: Touched::default(),
         }
     }
 
@@ -214,6 +219,7 @@ impl Segment {
             verified: Verified::from(len),
             gone: AtomicBool::new(false),
             arriving: AtomicBool::new(false),
+            touched: Touched::default(),
         }
     }
 
@@ -240,6 +246,7 @@ impl Segment {
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
             arriving: AtomicBool::new(true),
+            touched: Touched::default(),
         }
     }
 
@@ -267,6 +274,16 @@ impl Segment {
     /// Whether it left the log.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a batch without timestamp is appended.
+    pub(super) fn touch(&self, now: Timestamp) {
+        self.touched.at(now);
+    }
+
+    /// When a batch without timestamp was last appended by this process.
+    pub(super) fn touched(&self) -> Option<Timestamp> {
+        self.touched.get()
     }
 
     /// Notes where the segment after it begins.

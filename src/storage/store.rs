@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
 
 use crate::io::{File, OpenMode, Persist, SharedIo, replace_file};
-use crate::model::{TopicId, TopicPartition};
+use crate::model::{Offset, TopicId, TopicPartition};
 
 use super::commit::{Commit, Formatting};
 use super::core::{Context, Core, FoundState};
 use super::damage::Damage;
+use super::delete_records;
 use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
@@ -24,10 +24,13 @@ use super::journal;
 use super::log::Log;
 use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
+use super::outcome::ReadError;
 use super::parallel;
 use super::partition::Partition;
 use super::removal::Doomed;
 use super::space::Space;
+use super::trim::{Freed, Haste};
+use super::upkeep::{self, Partitions, Upkeep};
 
 /// Logs that are recovered at the same time.
 const PARALLEL_RECOVERIES: usize = 4;
@@ -40,7 +43,7 @@ const PARALLEL_CLOSES: usize = 8;
 #[derive(Debug)]
 pub struct Store {
     core: Arc<Core>,
-    partitions: DashMap<TopicPartition, Arc<Partition>>,
+    partitions: Arc<Partitions>,
     /// Held for as long as the store is there.
     _lock: Arc<dyn File>,
 }
@@ -198,9 +201,12 @@ impl Store {
                 .unwrap_or_else(|| TopicId(core.random_uuid())),
             clean,
         };
+        let partitions = Arc::<Partitions>::default();
+        let _ = core.partitions.set(Arc::downgrade(&partitions));
+        Upkeep::start(&core, &partitions, &options.upkeep).map_err(at(dir))?;
         let store = Self {
             core,
-            partitions: DashMap::new(),
+            partitions,
             _lock: lock,
         };
         Ok((Arc::new(store), opened))
@@ -267,6 +273,24 @@ impl Store {
                 }
             }
         });
+    }
+
+    /// Has old segments go now, as the upkeep thread does from time to time. Waits for the disk.
+    pub fn apply_retention(&self, haste: Haste) -> Freed {
+        upkeep::pass_now(&self.core, &self.partitions, haste)
+    }
+
+    /// Moves log starts (DeleteRecords), each at most to the high watermark; durable when it
+    /// returns, with one write for all. The new log starts. Waits for the disk.
+    pub fn delete_records(
+        &self,
+        wanted: &[(Arc<Partition>, Offset)],
+    ) -> Vec<Result<Offset, ReadError>> {
+        let logs: Vec<_> = wanted
+            .iter()
+            .map(|(partition, before)| partition.log().map(|log| (&**log, *before)))
+            .collect();
+        delete_records::delete(&self.core, logs)
     }
 
     /// Directories in the data directory that belong to none of the attached partitions are
@@ -386,6 +410,7 @@ impl Store {
             return Ok(());
         }
         core.commit.stop();
+        core.upkeep.stop();
         core.removal.stop();
         core.space.stop();
         if let Some(failure) = failed {
@@ -439,10 +464,11 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.core.set_closed();
         self.core.commit.stop();
+        self.core.upkeep.stop();
         self.core.removal.stop();
         self.core.space.stop();
         // Whoever still waits for a commit must hear that none will come.
-        for partition in &self.partitions {
+        for partition in self.partitions.iter() {
             partition.context().watch.wake();
         }
     }

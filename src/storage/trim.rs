@@ -1,46 +1,235 @@
-//! Removing segments whose records were all deleted.
+//! Taking the oldest segments out of a log, so that a crash at any moment costs nothing else.
+//!
+//! | step | why not later |
+//! | --- | --- |
+//! | 1. [`Log::secure`]: what only the segments that go could say is durable elsewhere: the producers at the first segment that stays, the leader epochs; and that segment has its file | a log whose last segment went must still know its end, its producers and its epochs |
+//! | 2. the log start is durable: [`LogStarts`](super::log_starts::LogStarts), one write for many logs | files do not vanish in the order in which they were renamed; what a power cut brings back, or leaves with a hole, lies below the log start |
+//! | 3. [`Log::leave`]: the view without them is published | whoever finds a file missing finds a view that says why |
+//! | 4. their files are renamed to `.deleted`, oldest first | a reader may still have the name of one in its hands, and answers with the newer view |
+//! | 5. the files are removed, after `file.delete.delay.ms` | |
+//!
+//! Before step 2 is durable nothing has changed for anybody. After it the segments are deleted,
+//! whatever files there are: a segment that lies wholly below the log start is never read, and
+//! goes with the next pass. `.deleted` files go when the log is opened.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::format::names::SegmentFile;
+use crate::io::{OpenMode, Persist, replace_file};
+use crate::model::Offset;
+
+use super::epochs::Epochs;
+use super::format::names::{self, SegmentFile};
+use super::format::producer_snapshot;
 use super::log::Log;
+use super::options::Durability;
+use super::removal::Doomed;
 use super::segment::Segment;
+use super::swap::SwapError;
+
+/// When the room that files take is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// After `file.delete.delay.ms`.
+    Usual,
+    /// At once: there is hardly any left.
+    AtOnce,
+}
+
+/// Where a log is cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Base of the first segment that stays.
+    pub(super) start: Offset,
+    /// What the producer snapshot there says, where that segment was just begun.
+    pub(super) snapshot: Option<Vec<u8>>,
+}
+
+/// What left a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Segments.
+    pub segments: usize,
+    /// Bytes of their batches.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Freed {
+    fn add_assign(&mut self, other: Self) {
+        self.segments += other.segments;
+        self.bytes += other.bytes;
+    }
+}
 
 impl Log {
-    /// Removes the files of segments that lie wholly below the log start. Waits for the disk.
-    ///
-    /// A segment goes only once the one after it has durable records: by then the round that
-    /// wrote its indexes is over, so nothing brings its files back. A crash in between leaves
-    /// files that the next removal, or a loader that finds an index without its log, disposes of.
+    /// Removes the files of segments that lie wholly below the log start, which is durable. Waits
+    /// for the disk. For the metadata log, whose snapshots say what may go.
     pub(super) fn remove_segments_below_start(&self) -> io::Result<()> {
-        let context = self.context();
-        let _nobody_replaces = self.begin_upkeep().map_err(io::Error::other)?;
-        let mut removed: Vec<Arc<Segment>> = Vec::new();
+        let start = {
+            let view = self.published().load();
+            let below = |next: &&Arc<Segment>| next.base <= view.log_start;
+            let next = view.segments.iter().skip(1).take_while(below).last();
+            next.map(|next| next.base)
+        };
+        let Some(start) = start else { return Ok(()) };
+        self.secure(&Cut {
+            start,
+            snapshot: None,
+        })?;
+        self.leave(start, Haste::Usual).map(drop)
+    }
+
+    /// Makes durable what is needed once the segments before the cut are gone (step 1).
+    pub(super) fn secure(&self, cut: &Cut) -> io::Result<()> {
+        let (context, core) = (self.context(), &self.context().core);
+        if core.durability == Durability::Memory {
+            return Ok(());
+        }
+        let snapshot = match &cut.snapshot {
+            _ if self.has_snapshot(cut.start) => None,
+            Some(content) => Some((cut.start, content.clone())),
+            None => Some(self.snapshot_at_end()?),
+        };
+        let snapshot_at = snapshot.as_ref().map_or(cut.start, |(offset, _)| *offset);
+        let path_of = |kind: SegmentFile, offset| context.path.join(kind.name(offset));
+        let epochs = context.path.join(names::LEADER_EPOCHS);
+        let mut files = Vec::new();
+        {
+            // The usual case writes nothing: it syncs what the last round may have left to the
+            // file system, and that without the lock.
+            let _naming = self.stop_naming();
+            if context.is_deleted() {
+                return Ok(());
+            }
+            let view = self.published().load();
+            if !self.epochs_on_disk(&view)? {
+                let content = super::format::leader_epochs::encode(view.epochs.entries());
+                replace_file(&*core.io, &epochs, content.as_bytes(), Persist::Durable)?;
+            }
+            files.push(core.io.open(&epochs, OpenMode::Write)?);
+            let path = path_of(SegmentFile::Snapshot, snapshot_at);
+            if let Some((_, content)) = &snapshot {
+                replace_file(&*core.io, &path, content, Persist::Durable)?;
+            }
+            files.push(core.io.open(&path, OpenMode::Write)?);
+            // A segment has its file with its first batch, which may never have come.
+            let path = path_of(SegmentFile::Log, cut.start);
+            files.push(core.io.open(&path, OpenMode::Create)?);
+        }
+        let synced = files
+            .iter()
+            .try_for_each(|file| file.sync_data())
+            .and_then(|()| core.io.sync_dir(&context.path));
+        match synced {
+            // Its directory was moved away meanwhile.
+            Err(_) if context.is_deleted() => Ok(()),
+            synced => synced,
+        }
+    }
+
+    /// The producers now, where the snapshot that should say what they were is not there. Only at
+    /// an end that no power cut takes back: a snapshot beyond the log end is not used.
+    fn snapshot_at_end(&self) -> io::Result<(Offset, Vec<u8>)> {
+        let writer = self.stop_writer();
+        let view = self.published().load();
+        if view.durable < view.end.offset {
+            return Err(io::Error::other(
+                "there is no producer snapshot, and appends are under way",
+            ));
+        }
+        let content = producer_snapshot::encode(&writer.producers.snapshot());
+        Ok((view.end.offset, content))
+    }
+
+    /// Takes the segments before `start`, a segment's base, out of the log (steps 3 and 4), and
+    /// has their files removed. The log start is durable, and at least `start`.
+    pub(super) fn leave(&self, start: Offset, haste: Haste) -> io::Result<Freed> {
+        let (context, core) = (self.context(), &self.context().core);
+        let _nobody_replaces = match self.begin_upkeep() {
+            Err(SwapError::Deleted) => return Ok(Freed::default()),
+            begun => begun.map_err(io::Error::other)?,
+        };
+        let left = {
+            let _naming = self.stop_naming();
+            if context.is_deleted() {
+                return Ok(Freed::default());
+            }
+            self.forget_before(start)
+        };
+        context.watch.wake();
+        let mut freed = Freed::default();
+        for segment in &left {
+            freed.segments += 1;
+            freed.bytes += segment.sealed_len().unwrap_or(0);
+            let doomed = self.put_away(segment)?;
+            core.files.forget(segment.number);
+            let delay = context.config.load().file_delete_delay_ms;
+            let delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
+            for file in doomed {
+                match haste {
+                    Haste::AtOnce => file.remove(&core.io),
+                    Haste::Usual => core.removal.schedule(&core.io, file, delay),
+                }
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Publishes a view without the segments before `start`; those.
+    fn forget_before(&self, start: Offset) -> Vec<Arc<Segment>> {
+        let mut left = Vec::new();
         self.published().update(|view| {
+            view.log_start = view.log_start.max(start);
             let old = view
                 .segments
                 .iter()
                 .skip(1)
-                .take_while(|next| next.base <= view.log_start && next.base < view.durable)
+                .take_while(|next| next.base <= start)
                 .count();
-            removed = view.segments.iter().take(old).cloned().collect();
+            left = view.segments.iter().take(old).cloned().collect();
             view.segments = view.segments.iter().skip(old).cloned().collect();
+            let mut epochs = Epochs::clone(&view.epochs);
+            if epochs.cut_front(view.log_start) {
+                view.epochs = Arc::new(epochs);
+            }
+            // From here on no index of theirs is written any more.
+            left.iter().for_each(|segment| segment.set_gone());
         });
-        let dir = &context.path;
-        for segment in removed {
-            context.core.files.forget(segment.number);
-            for kind in SegmentFile::ALL {
-                match context.core.io.remove_file(&segment.path(dir, kind)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    Ok(()) | Err(_) => {}
+        left
+    }
+
+    /// Renames the files of a segment that left; what is to be removed. Files in memory have no
+    /// reader who would look for their name, and their room is worth more: they go at once.
+    fn put_away(&self, segment: &Segment) -> io::Result<Vec<Doomed>> {
+        let (context, core) = (self.context(), &self.context().core);
+        let _naming = self.stop_naming();
+        if context.is_deleted() {
+            return Ok(Vec::new());
+        }
+        let mut doomed = Vec::with_capacity(SegmentFile::ALL.len());
+        for kind in SegmentFile::ALL {
+            let path = segment.path(&context.path, kind);
+            let done = match core.durability {
+                Durability::Memory => core.io.remove_file(&path),
+                Durability::Fsync | Durability::Os => {
+                    let mut name = path.clone().into_os_string();
+                    name.push(names::DELETED_SUFFIX);
+                    let target = PathBuf::from(name);
+                    core.io
+                        .rename(&path, &target)
+                        .map(|()| doomed.push(Doomed::File(target)))
                 }
+            };
+            match done {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
             }
         }
-        Ok(())
+        Ok(doomed)
     }
 }
-
 #[cfg(test)]
 mod tests {
     use crate::io::tests::on_every_io;

@@ -12,6 +12,7 @@ mod model;
 mod offline;
 mod power_cut;
 mod recovery;
+mod retention;
 mod space;
 mod swap;
 mod transactions;
