@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DirEntry, File, Io, MemoryUse, OpenMode, SharedIo};
+use super::{DirEntry, File, FileSystem, Io, MemoryUse, OpenMode, SharedIo};
 
 /// Pieces at the end of a file are joined when together they reach so many bytes: small appends
 /// then cost neither a list of thousands of pieces nor a copy at every read.
@@ -219,6 +219,10 @@ impl Io for MemoryIo {
         Ok(())
     }
 
+    fn file_system(&self, _dir: &Path) -> Option<Arc<dyn FileSystem>> {
+        Some(Arc::new(AllOfIt))
+    }
+
     fn exists(&self, path: &Path) -> bool {
         self.nodes.lock().contains_key(&plain(path))
     }
@@ -248,6 +252,20 @@ impl Io for MemoryIo {
         let held = Arc::new(MemoryFile::default());
         *holder = Arc::downgrade(&held);
         Ok(Arc::new(Handle(held)))
+    }
+}
+
+/// Memory has nothing to sync.
+#[derive(Debug)]
+struct AllOfIt;
+
+impl FileSystem for AllOfIt {
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_own(&self) -> bool {
+        true
     }
 }
 

@@ -71,6 +71,11 @@ pub trait Io: Send + Sync + std::fmt::Debug {
     fn modified(&self, _path: &Path) -> Option<Timestamp> {
         None
     }
+    /// Holds on to the file system of `dir`, to sync all of it at once; `None` where that cannot
+    /// be done, or would not tell of every failed write.
+    fn file_system(&self, _dir: &Path) -> Option<Arc<dyn FileSystem>> {
+        None
+    }
     /// The whole content of a file.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         let file = self.open(path, OpenMode::Read)?;
@@ -114,6 +119,17 @@ pub struct DirEntry {
     pub len: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
+}
+
+/// A file system as a whole.
+pub trait FileSystem: Send + Sync + std::fmt::Debug {
+    /// Makes durable all that anybody wrote to it: bytes, lengths and names (syncfs).
+    ///
+    /// An error may be that of another's write. Every one is told that happened since the file
+    /// system was first held, even in files that are not open any more.
+    fn sync(&self) -> std::io::Result<()>;
+    /// Whether the directory is its root, so that nobody else is expected to write to it.
+    fn is_own(&self) -> bool;
 }
 
 /// An open file, usable from several threads at once.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
+#[cfg(target_os = "linux")]
+use super::FileSystem;
 use super::{DirEntry, File, Io, OpenMode, SharedIo};
 use crate::model::Timestamp;
 
@@ -131,12 +133,58 @@ impl Io for RealIo {
         Some(Timestamp(i64::try_from(since_epoch.as_millis()).ok()?))
     }
 
+    #[cfg(target_os = "linux")]
+    fn file_system(&self, dir: &Path) -> Option<Arc<dyn FileSystem>> {
+        use std::os::unix::fs::MetadataExt;
+        if !syncfs_tells_errors() {
+            return None;
+        }
+        let root = fs::File::open(dir).ok()?;
+        let device = root.metadata().ok()?.dev();
+        let parent = fs::metadata(dir.join("..")).ok()?.dev();
+        Some(Arc::new(RealFileSystem {
+            root,
+            is_own: device != parent,
+        }))
+    }
+
     fn space(&self, path: &Path) -> Option<(u64, u64)> {
         let stat = rustix::fs::statvfs(path).ok()?;
         Some((
             stat.f_blocks.saturating_mul(stat.f_frsize),
             stat.f_bavail.saturating_mul(stat.f_frsize),
         ))
+    }
+}
+
+/// Linux tells from 5.8 on, at a sync of a file system, of writes that failed.
+#[cfg(target_os = "linux")]
+fn syncfs_tells_errors() -> bool {
+    let Ok(release) = fs::read_to_string("/proc/sys/kernel/osrelease") else {
+        return false;
+    };
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map_while(|digits| digits.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
+}
+
+/// Open from before the writes that it syncs: errors are told that happened since the opening.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct RealFileSystem {
+    root: fs::File,
+    is_own: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl FileSystem for RealFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.root)?)
+    }
+
+    fn is_own(&self) -> bool {
+        self.is_own
     }
 }
 

@@ -1,10 +1,21 @@
 //! Making appended bytes durable, for all partitions of a store together.
 //!
-//! One thread. It takes all logs that have unsynced bytes, syncs them a few at a time, and makes
-//! known what is durable; what is appended meanwhile waits for the next round. There is no timer
-//! in this: a lone append is synced at once, and under load each round carries whatever queued
-//! while the one before it ran.
+//! One thread. It takes all logs that have unsynced bytes, has them synced, several at a time, and
+//! each makes known what is durable; what is appended meanwhile waits for the next round. There is
+//! no timer in this: a lone append is synced at once, and under load each round carries whatever
+//! queued while the one before it ran.
+//!
+//! What must be on disk before what:
+//!
+//! 1. before the first acknowledgement: what formatting wrote, and the names of the directories
+//!    that a new data directory is in;
+//! 2. before an acknowledgement: the batch's file, then the file's name, where it is new, then its
+//!    directory's name, where that is new ([`Log::sync`]);
+//! 3. before a round begins: the journal's record of what the one before the last made durable.
+//!    It is written while the last one syncs, and no acknowledgement waits for it. When rounds
+//!    stop, what the last one made durable is noted soon after.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +24,25 @@ use parking_lot::{Condvar, Mutex};
 use crate::io::Persist;
 
 use super::core::Core;
-use super::log::Log;
-use super::parallel;
+use super::journal::{News, NoteError};
+use super::log::{Log, Means, Synced, Syncing};
+use super::parallel::Crew;
 
-/// Logs that are synced at the same time. The file system's own journal joins what arrives
-/// together, so a few are enough, and more would only be threads.
-const PARALLEL_SYNCS: usize = 4;
+/// Files that are synced at the same time.
+const PARALLEL_SYNCS: usize = 8;
+
+/// From so many logs on, a file system that is ours alone is synced as a whole.
+const FILE_SYSTEM_FROM: usize = 64;
 
 /// How long a log that answers from the page cache may stay unsynced.
 const LAZY_SYNC: Duration = Duration::from_secs(1);
+
+/// How long after the last round its result is noted, if no other round does it before: longer
+/// than clients take for an answer and the next request, so that it seldom meets their syncs.
+const NOTE_DELAY: Duration = Duration::from_millis(20);
+
+/// How long it takes until a record of the journal that could not be written is tried again.
+const NOTE_RETRY: Duration = Duration::from_secs(1);
 
 /// How often the recovery points are written (`log.flush.offset.checkpoint.interval.ms`).
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -48,6 +69,8 @@ struct State {
     lazy: Vec<Arc<Log>>,
     /// When the lazy ones are due, in the clock's monotonic time.
     lazy_due: Option<Duration>,
+    /// When what the last round made durable is noted.
+    note_due: Option<Duration>,
     /// Whether recovery points changed since they were written.
     points_changed: bool,
     /// Files and directories of the store itself that the first round makes durable.
@@ -61,6 +84,8 @@ struct State {
 pub(super) struct Formatting {
     /// Files that were written.
     pub(super) files: Vec<Arc<dyn crate::io::File>>,
+    /// Directories in which others were made that lead to the data directory.
+    pub(super) directories: Vec<PathBuf>,
 }
 
 impl Commit {
@@ -115,24 +140,93 @@ impl Commit {
     }
 }
 
+/// What one thread does at a time in a round.
+#[derive(Debug)]
+enum Job {
+    /// Sync a log.
+    Sync(Arc<Log>, Means),
+    /// Note what the round before made durable.
+    Note(News),
+}
+
+/// The commit thread, and those that help it.
+#[derive(Debug)]
+struct Committer<'a> {
+    core: &'a Core,
+    crew: Crew<Job>,
+    /// Logs that are durable once the file system is synced.
+    unsynced: Mutex<Vec<(Arc<Log>, Syncing)>>,
+}
+
 fn run(core: &Core) {
-    let mut next_checkpoint = core.clock.monotonic() + CHECKPOINT_INTERVAL;
-    loop {
-        let Some(round) = next_round(core, &mut next_checkpoint) else {
-            return;
-        };
-        if let Some(formatting) = round.formatting {
-            let synced = formatting
-                .files
-                .iter()
-                .try_for_each(|file| file.sync_data());
-            if let Err(error) = synced.and_then(|()| core.io.sync_dir(&core.dir)) {
-                core.fail(&error);
+    let committer = Committer {
+        core,
+        crew: Crew::new(),
+        unsynced: Mutex::default(),
+    };
+    std::thread::scope(|scope| {
+        let mut helpers = 0;
+        let mut next_checkpoint = core.clock.monotonic() + CHECKPOINT_INTERVAL;
+        while let Some(round) = next_round(core, &mut next_checkpoint) {
+            // One more for the journal.
+            let wanted = round.logs.len().min(PARALLEL_SYNCS);
+            while helpers < wanted {
+                let helper = std::thread::Builder::new()
+                    .name("klamm-sync".to_owned())
+                    .stack_size(256 * 1024)
+                    .spawn_scoped(scope, || committer.crew.help(|job| committer.work(job)));
+                match helper {
+                    Ok(_) => helpers += 1,
+                    // Those that are there do it all.
+                    Err(error) => {
+                        tracing::warn!(%error, "no thread to help with syncs");
+                        break;
+                    }
+                }
             }
+            committer.run(round, helpers);
         }
-        if !round.logs.is_empty() {
-            sync_all(core, &round.logs);
-            core.commit.state.lock().points_changed = true;
+        committer.crew.dismiss();
+    });
+}
+
+impl Committer<'_> {
+    fn run(&self, round: Round, helpers: usize) {
+        let core = self.core;
+        if let Some(formatting) = round.formatting
+            && let Err(error) = sync_formatting(core, &formatting)
+        {
+            core.fail(&error);
+        }
+        let news = match round.logs.is_empty() && !round.note {
+            true => None,
+            false => core.journal.take_news().map(Job::Note),
+        };
+        if round.logs.is_empty() {
+            // Nobody waits for this one: a round that begins meanwhile does not either, but for
+            // its end.
+            self.crew.add(news, helpers.min(1));
+            if helpers == 0 {
+                self.crew.finish(|job| self.work(job));
+            }
+        } else {
+            let means = match &core.file_system {
+                Some(file_system)
+                    if file_system.is_own() && round.logs.len() >= FILE_SYSTEM_FROM =>
+                {
+                    Means::FileSystem
+                }
+                Some(_) | None => Means::Files,
+            };
+            // One of the jobs is this thread's; helpers begin with the last, the journal's.
+            let others = round.logs.len() + usize::from(news.is_some()) - 1;
+            let syncs = round.logs.into_iter().map(|log| Job::Sync(log, means));
+            self.crew.add(syncs.chain(news), others.min(helpers));
+            self.crew.finish(|job| self.work(job));
+            self.sync_file_system();
+            let mut state = core.commit.state.lock();
+            state.points_changed = true;
+            state.note_due = Some(core.clock.monotonic() + NOTE_DELAY);
         }
         if round.checkpoint
             && let Err(error) = core.write_recovery_points(Persist::Lazy)
@@ -140,6 +234,72 @@ fn run(core: &Core) {
             tracing::warn!(%error, "cannot write the recovery points");
         }
     }
+
+    fn work(&self, job: Job) {
+        let core = self.core;
+        // A failed sync is final.
+        let offline = core.refusal().is_some();
+        match job {
+            Job::Sync(log, means) => {
+                if !offline {
+                    match log.sync(means) {
+                        Ok(Synced::Here) => {}
+                        Ok(Synced::Not(syncing)) => {
+                            self.unsynced.lock().push((log, syncing));
+                            return;
+                        }
+                        Err(error) => core.fail(&error),
+                    }
+                }
+                // After a failure everybody who waits must hear of it.
+                log.context().watch.wake();
+            }
+            Job::Note(_) if offline => {}
+            Job::Note(news) => match core.journal.write(news) {
+                Ok(()) => {}
+                Err(NoteError::Sync(error)) => core.fail(&error),
+                Err(NoteError::Write(_)) => {
+                    let mut state = core.commit.state.lock();
+                    state.note_due = Some(core.clock.monotonic() + NOTE_RETRY);
+                }
+            },
+        }
+    }
+
+    /// Ends the syncs that wait for one of the file system.
+    fn sync_file_system(&self) {
+        let unsynced = std::mem::take(&mut *self.unsynced.lock());
+        if unsynced.is_empty() {
+            return;
+        }
+        let synced = match self.core.refusal() {
+            Some(_) => false,
+            None => match self.core.sync_file_system() {
+                Ok(()) => true,
+                Err(error) => {
+                    self.core.fail(&error);
+                    false
+                }
+            },
+        };
+        for (log, syncing) in unsynced {
+            if synced {
+                log.end_sync(syncing);
+            }
+            log.context().watch.wake();
+        }
+    }
+}
+
+fn sync_formatting(core: &Core, formatting: &Formatting) -> std::io::Result<()> {
+    for file in &formatting.files {
+        file.sync_data()?;
+    }
+    core.io.sync_dir(&core.dir)?;
+    for directory in &formatting.directories {
+        core.io.sync_dir(directory)?;
+    }
+    Ok(())
 }
 
 /// What one round has to do.
@@ -148,6 +308,8 @@ struct Round {
     formatting: Option<Formatting>,
     logs: Vec<Arc<Log>>,
     checkpoint: bool,
+    /// Without logs: whether what the last one made durable is to be noted.
+    note: bool,
 }
 
 /// Waits for work; `None` at the end.
@@ -160,8 +322,9 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
         }
         let now = core.clock.monotonic();
         let lazy_is_due = state.lazy_due.is_some_and(|due| due <= now);
+        let note = state.note_due.is_some_and(|due| due <= now);
         let checkpoint = state.points_changed && *next_checkpoint <= now;
-        if !state.urgent.is_empty() || lazy_is_due || checkpoint {
+        if !state.urgent.is_empty() || lazy_is_due || checkpoint || note {
             let mut logs = std::mem::take(&mut state.urgent);
             if lazy_is_due {
                 logs.append(&mut state.lazy);
@@ -175,6 +338,9 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
                 state.points_changed = false;
                 *next_checkpoint = now + CHECKPOINT_INTERVAL;
             }
+            if note || !logs.is_empty() {
+                state.note_due = None;
+            }
             let formatting = if logs.is_empty() {
                 None
             } else {
@@ -184,26 +350,16 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
                 formatting,
                 logs,
                 checkpoint,
+                note,
             });
         }
         let checkpoint_due = state.points_changed.then_some(*next_checkpoint);
-        match state.lazy_due.into_iter().chain(checkpoint_due).min() {
+        let dues = [state.lazy_due, state.note_due, checkpoint_due];
+        match dues.into_iter().flatten().min() {
             Some(due) => {
                 commit.changed.wait_for(&mut state, due.saturating_sub(now));
             }
             None => commit.changed.wait(&mut state),
         }
     }
-}
-
-fn sync_all(core: &Core, logs: &[Arc<Log>]) {
-    parallel::for_each(logs, PARALLEL_SYNCS, |log| {
-        if core.refusal().is_none()
-            && let Err(error) = log.sync()
-        {
-            core.fail(&error);
-        }
-        // After a failure everybody who waits must hear of it.
-        log.context().watch.wake();
-    });
 }

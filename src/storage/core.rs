@@ -10,24 +10,31 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::clock::SharedClock;
-use crate::io::{Persist, SharedIo, replace_file};
+use crate::io::{FileSystem, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicPartition};
 
 use super::commit::Commit;
 use super::damage::{Damage, DamageList, Lost};
 use super::file_cache::FileCache;
+use super::format::journal::{Contents, DurablePoint};
 use super::format::{names, offset_checkpoint};
-use super::journal::DurablePoints;
+use super::journal::Journal;
 use super::log_starts::LogStarts;
 use super::offline::Health;
+use super::offsets::Mark;
 use super::options::{CleanerOptions, Durability, LogConfig};
 use super::memory_bound;
+use super::pins::Pins;
 use super::removal::Removal;
 use super::segment::Files;
 use super::space::{self, Space};
 use super::upkeep::{Partitions, Upkeep};
 use super::wall_clock::WallClock;
 use super::watch::Watch;
+
+/// Which part of the open files may wait for a sync, and how many may at least.
+const PINNED_SHARE: usize = 4;
+const PINNED_MIN: usize = 16;
 
 /// What the partitions of one store share.
 #[derive(Debug)]
@@ -40,6 +47,10 @@ pub(super) struct Core {
     /// Settings of the cleaner.
     pub(super) cleaner: ArcSwap<CleanerOptions>,
     pub(super) files: FileCache,
+    /// The open files that wait for a sync.
+    pub(super) pins: Pins,
+    /// The file system of the directory, held since before the first write.
+    pub(super) file_system: Option<Arc<dyn FileSystem>>,
     pub(super) commit: Commit,
     pub(super) removal: Removal,
     pub(super) upkeep: Upkeep,
@@ -62,10 +73,8 @@ pub(super) struct Core {
     pub(super) compacted: Mutex<offset_checkpoint::Offsets>,
     /// What is known to be damaged.
     pub(super) damage: DamageList,
-    /// What the journal said at the start: below these offsets logs were on disk, so damage there
-    /// is no torn tail. A lower bound of what was acknowledged in `fsync` mode.
-    #[allow(dead_code)]
-    pub(super) durable_offsets: DurablePoints,
+    /// Up to where each log is known to be on disk.
+    pub(super) journal: Journal,
     pub(super) random: Mutex<fastrand::Rng>,
     pub(super) next_segment: AtomicU64,
     /// Whether a sync failed.
@@ -83,7 +92,7 @@ pub(super) struct FoundState {
     pub(super) recovery_points: offset_checkpoint::Offsets,
     pub(super) log_starts: offset_checkpoint::Offsets,
     pub(super) compacted: offset_checkpoint::Offsets,
-    pub(super) durable_offsets: DurablePoints,
+    pub(super) journal: Option<Contents>,
 }
 
 impl Core {
@@ -94,6 +103,7 @@ impl Core {
         space: Arc<Space>,
         found: FoundState,
     ) -> Self {
+        let file_system = options.io.file_system(&options.dir);
         Self {
             io: options.io.clone(),
             dir: options.dir.clone(),
@@ -102,6 +112,11 @@ impl Core {
             producer_id_expiration_ms: AtomicI64::new(options.producer_id_expiration_ms),
             cleaner: ArcSwap::from_pointee(options.upkeep.cleaner.clone()),
             files: FileCache::new(options.io.clone(), options.open_files_max),
+            pins: Pins::new(match &file_system {
+                Some(_) => (options.open_files_max / PINNED_SHARE).max(PINNED_MIN),
+                None => usize::MAX,
+            }),
+            file_system,
             commit: Commit::default(),
             removal: Removal::new(options.clock.clone()),
             upkeep: Upkeep::new(WallClock::new(&*options.clock)),
@@ -115,7 +130,7 @@ impl Core {
             log_starts: LogStarts::new(found.log_starts),
             compacted: Mutex::new(found.compacted),
             damage: DamageList::default(),
-            durable_offsets: found.durable_offsets,
+            journal: Journal::new(options.io.clone(), &options.dir, found.journal),
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             next_segment: AtomicU64::new(0),
             health,
@@ -138,6 +153,15 @@ impl Core {
     /// has done so already.
     pub(super) fn fail(&self, error: &io::Error) {
         self.health.fail(&self.dir, error);
+    }
+
+    /// Syncs all that was written to the file system of the directory.
+    pub(super) fn sync_file_system(&self) -> io::Result<()> {
+        match &self.file_system {
+            Some(file_system) => file_system.sync(),
+            // Without one no file that waits for a sync is closed.
+            None => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        }
     }
 
     /// Why nothing can be written, if so.
@@ -265,6 +289,23 @@ impl Context {
             offsets: lost.offsets.clone(),
             reason: reason.to_owned(),
         });
+    }
+
+    /// Up to where the log is known to have been on disk when the last process stopped, or later.
+    #[allow(dead_code)]
+    pub(super) fn durable_point(&self) -> Option<DurablePoint> {
+        self.core.journal.point(&self.id)
+    }
+
+    /// Notes that the log is on disk up to `mark`, for the journal.
+    pub(super) fn note_durable(&self, mark: Mark) {
+        let point = DurablePoint {
+            offset: mark.offset,
+            segment: mark.segment,
+            position: mark.position,
+        };
+        let journal = &self.core.journal;
+        journal.note(self.id, point, || self.is_deleted());
     }
 
     /// Notes below which offset the log is on disk, for the next checkpoint.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::io::{DirEntry, File, Io, MemoryUse, OpenMode, SharedIo};
+use crate::io::{DirEntry, File, FileSystem, Io, MemoryUse, OpenMode, SharedIo};
 use crate::model::Timestamp;
 
 use super::offline::Health;
@@ -128,6 +128,14 @@ impl Io for Guard {
         self.under.space(path)
     }
 
+    fn file_system(&self, dir: &Path) -> Option<Arc<dyn FileSystem>> {
+        Some(Arc::new(GuardedFileSystem {
+            under: self.under.file_system(dir)?,
+            dir: dir.to_owned(),
+            health: Arc::clone(&self.health),
+        }))
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.under.read(path)
     }
@@ -141,6 +149,23 @@ fn wants_descriptors(error: &io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE)
     )
+}
+
+#[derive(Debug)]
+struct GuardedFileSystem {
+    under: Arc<dyn FileSystem>,
+    dir: PathBuf,
+    health: Arc<Health>,
+}
+
+impl FileSystem for GuardedFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        self.health.sync(&self.dir, || self.under.sync())
+    }
+
+    fn is_own(&self) -> bool {
+        self.under.is_own()
+    }
 }
 
 #[derive(Debug)]

@@ -12,13 +12,14 @@ use crate::io::{File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::commit::Urgency;
-use super::core::Context;
+use super::core::{Context, Core};
 use super::epochs::Epochs;
 use super::format::names::{self, SegmentFile};
 use super::format::{leader_epochs, partition_metadata, producer_snapshot};
 use super::offsets::{Mark, Published, View};
 use super::options::{Durability, LogConfig};
 use super::outcome::{AppendError, Appended, OutOfOrderSequence};
+use super::pins::Pin;
 use super::producers::{Producers, Refusal, Step, Verdict};
 use super::segment::Segment;
 use super::swap::Reshaping;
@@ -68,7 +69,9 @@ pub(super) struct Writer {
 #[derive(Debug, Default)]
 struct Unsynced {
     /// Files with bytes that may not be on disk.
-    files: Vec<Arc<dyn File>>,
+    files: Vec<Pin>,
+    /// There are more of them than are listed, and only a sync of the file system will do.
+    overflowed: bool,
     /// The partition's directory is new.
     new_directory: bool,
     /// There are new files in it.
@@ -83,6 +86,42 @@ struct Unsynced {
     aborted: Vec<Arc<Segment>>,
 }
 
+/// What a sync took from a log, until it is done.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    /// The log as it was: all below its end is in what was taken, or was taken before.
+    view: Arc<View>,
+    /// Only a sync of the file system will do.
+    overflowed: bool,
+    pins: Vec<Pin>,
+    /// What was written beside the batches, and must be synced with them.
+    files: Vec<Arc<dyn File>>,
+    new_directory: bool,
+    new_entries: bool,
+    sealed: Vec<(Arc<Segment>, super::segment::IndexFiles)>,
+    /// Whether the log is to be durable at all.
+    durable: bool,
+}
+
+/// How the logs of a round are synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// Each of their files.
+    Files,
+    /// All at once, with the file system.
+    FileSystem,
+}
+
+/// What became of a sync.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Synced {
+    /// It is done.
+    Here,
+    /// It is done once the file system is synced: then it goes to [`Log::end_sync`].
+    Not(Syncing),
+}
+
 /// What becomes of indexes and snapshots that a sync writes beside the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chores {
@@ -95,13 +134,14 @@ enum Chores {
 }
 
 impl Unsynced {
-    fn add_file(&mut self, file: &Arc<dyn File>) {
-        if !self
-            .files
-            .last()
-            .is_some_and(|last| Arc::ptr_eq(last, file))
-        {
-            self.files.push(file.clone());
+    fn add_file(&mut self, file: &Arc<dyn File>, core: &Core) {
+        let is_last = |last: &Pin| Arc::ptr_eq(&last.file, file);
+        if self.files.last().is_some_and(is_last) {
+            return;
+        }
+        match core.pins.pin(file) {
+            Some(pin) => self.files.push(pin),
+            None => self.overflowed = true,
         }
     }
 
@@ -420,7 +460,7 @@ impl Log {
         }
         let mut unsynced = self.unsynced.lock();
         unsynced.new_entries |= position == 0;
-        unsynced.add_file(&file);
+        unsynced.add_file(&file, core);
         Ok(())
     }
 
@@ -498,11 +538,22 @@ impl Log {
 
     /// Writes what is kept beside the batches, syncs, and makes known what is durable. An error
     /// is that of a failed sync, and final; other failures leave things that can be rebuilt.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.sync_with(Chores::Synced)
+    pub(super) fn sync(&self, by: Means) -> io::Result<Synced> {
+        let Some(syncing) = self.begin_sync(Chores::Synced) else {
+            return Ok(Synced::Here);
+        };
+        if syncing.overflowed || (by == Means::FileSystem && syncing.durable) {
+            return Ok(Synced::Not(syncing));
+        }
+        self.sync_files(&syncing)?;
+        self.end_sync(syncing);
+        Ok(Synced::Here)
     }
 
-    fn sync_with(&self, chores: Chores) -> io::Result<()> {
+    /// Takes what there is to sync, and writes what is kept beside the batches; `None` if the
+    /// partition is deleted. Nobody else may be syncing the log: two would take each other's work,
+    /// and the one that finds nothing left would call durable what the other is still syncing.
+    fn begin_sync(&self, chores: Chores) -> Option<Syncing> {
         self.queued.store(false, Ordering::SeqCst);
         self.queued_urgently.store(false, Ordering::SeqCst);
         // The end is read before the files are taken: an append lists its file after it wrote and
@@ -511,37 +562,78 @@ impl Log {
         let mut work = std::mem::take(&mut *self.unsynced.lock());
         let naming = self.naming.lock();
         if self.context.is_deleted() {
-            return Ok(());
+            return None;
         }
         let durable = self.context.config.load().durability != Durability::Memory;
-        let sealed = self.do_chores(&view, &mut work, chores);
+        let mut files: Vec<Arc<dyn File>> = Vec::new();
+        let sealed = self.do_chores(&view, &mut work, &mut files, chores);
         drop(naming);
-        if durable {
-            match self.sync_files(&work) {
-                // Somebody deleted the partition under our hands.
-                Err(_) if self.context.is_deleted() => return Ok(()),
-                synced => synced?,
-            }
+        Some(Syncing {
+            view,
+            overflowed: durable && work.overflowed,
+            pins: work.files,
+            files,
+            new_directory: work.new_directory,
+            new_entries: work.new_entries,
+            sealed,
+            durable,
+        })
+    }
+
+    /// Syncs the files of a log, then the names of those that are new, then that of its directory.
+    fn sync_files(&self, syncing: &Syncing) -> io::Result<()> {
+        if !syncing.durable {
+            return Ok(());
         }
-        for (segment, written) in &sealed {
+        let core = &self.context.core;
+        let sync = || {
+            let pinned = syncing.pins.iter().map(|pin| &pin.file);
+            for file in pinned.chain(&syncing.files) {
+                file.sync_data()?;
+            }
+            if syncing.new_entries || syncing.new_directory {
+                core.io.sync_dir(&self.context.path)?;
+            }
+            if syncing.new_directory {
+                core.io.sync_dir(&core.dir)?;
+            }
+            Ok(())
+        };
+        match sync() {
+            // Somebody deleted the partition under our hands.
+            Err(_) if self.context.is_deleted() => Ok(()),
+            synced => synced,
+        }
+    }
+
+    /// Makes known what is durable, once what [`begin_sync`](Self::begin_sync) took is synced.
+    pub(super) fn end_sync(&self, syncing: Syncing) {
+        if self.context.is_deleted() {
+            return;
+        }
+        for (segment, written) in &syncing.sealed {
             segment.use_index_files(written);
         }
+        let end = syncing.view.end;
         self.published.update(|newest| {
-            newest.durable = newest.durable.max(view.end.offset);
-            if view.end.offset > newest.committed.offset {
-                newest.committed = view.end;
+            newest.durable = newest.durable.max(end.offset);
+            if end.offset > newest.committed.offset {
+                newest.committed = end;
             }
         });
-        self.context.note_recovery_point(view.end.offset);
-        Ok(())
+        self.context.note_recovery_point(end.offset);
+        if syncing.durable {
+            self.context.note_durable(end);
+        }
     }
 
     /// Writes indexes, snapshots, epochs and `partition.metadata`, adding what must be synced to
-    /// `work`.
+    /// `files`.
     fn do_chores(
         &self,
         view: &View,
         work: &mut Unsynced,
+        synced_files: &mut Vec<Arc<dyn File>>,
         chores: Chores,
     ) -> Vec<(Arc<Segment>, super::segment::IndexFiles)> {
         let (context, core) = (&self.context, &self.context.core);
@@ -596,7 +688,7 @@ impl Log {
                     // Those of a sealed segment are believed without a look at its batches.
                     let believed = segment.sealed_len().is_some();
                     let files = if believed {
-                        &mut work.files
+                        &mut *synced_files
                     } else {
                         &mut written_files
                     };
@@ -614,7 +706,7 @@ impl Log {
             }
         }
         if chores == Chores::Synced && !written_files.is_empty() {
-            work.files.append(&mut written_files);
+            synced_files.append(&mut written_files);
             work.new_entries = true;
         }
         sealed
@@ -655,7 +747,12 @@ impl Log {
     /// Whether a snapshot need not be written: its segment is gone, or it is the one that holds
     /// what the segments before it said, which is never touched again.
     fn keeps_snapshot(&self, offset: Offset) -> bool {
-        let first = self.published.load().segments.first().map(|first| first.base);
+        let first = self
+            .published
+            .load()
+            .segments
+            .first()
+            .map(|first| first.base);
         match first {
             Some(first) if offset < first => true,
             Some(first) if offset == first && first > Offset(0) => self.has_snapshot(offset),
@@ -676,20 +773,6 @@ impl Log {
         file.set_len(0)?;
         file.write_all_at(&[content], 0)?;
         Ok(file)
-    }
-
-    fn sync_files(&self, work: &Unsynced) -> io::Result<()> {
-        let core = &self.context.core;
-        for file in &work.files {
-            file.sync_data()?;
-        }
-        if work.new_entries || work.new_directory {
-            core.io.sync_dir(&self.context.path)?;
-        }
-        if work.new_directory {
-            core.io.sync_dir(&core.dir)?;
-        }
-        Ok(())
     }
 
     /// Publishes a new log start, which is durable.
@@ -735,7 +818,19 @@ impl Log {
             }
         }
         drop(writer);
-        self.sync_with(Chores::Lazy)
+        match self.begin_sync(Chores::Lazy) {
+            None => Ok(()),
+            Some(syncing) if syncing.overflowed => {
+                self.context.core.sync_file_system()?;
+                self.end_sync(syncing);
+                Ok(())
+            }
+            Some(syncing) => {
+                self.sync_files(&syncing)?;
+                self.end_sync(syncing);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod options;
 mod outcome;
 mod parallel;
 mod partition;
+mod pins;
 mod producers;
 mod read;
 pub mod recovery_check;

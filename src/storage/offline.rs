@@ -15,6 +15,7 @@
 //! | whose sync | what an error there would break | what its caller does |
 //! | --- | --- | --- |
 //! | `.log` files, in a round | acknowledged records, offsets that consumers saw | nothing of the log is committed; waiting produces get KAFKA_STORAGE_ERROR |
+//! | the whole file system, in a round with many files | as for `.log` files; the failed write may be another's | as for `.log` files |
 //! | indexes and producer snapshots, in a round | the recovery point, which promises that nobody needs to read what is below | the recovery point stays |
 //! | a new partition's directory, the data directory, in a round | the file that holds acknowledged records may have no name | as for `.log` files |
 //! | what formatting wrote, in the first round | the identity of the directory | nothing is acknowledged in that round |

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::io::{File, OpenMode, Persist, SharedIo, replace_file};
+use crate::io::{File, Io, OpenMode, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicId, TopicPartition};
 
 use super::commit::{Commit, Formatting};
@@ -20,7 +20,7 @@ use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
 use super::gaps;
 use super::guard::guard;
-use super::journal;
+use super::journal::{self, NoteError};
 use super::log::Log;
 use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
@@ -110,6 +110,7 @@ impl Store {
             ..options
         };
         let (io, dir) = (&options.io, &options.dir);
+        let new_in = parents_of_new_directories(&**io, dir);
         io.create_dir_all(dir).map_err(at(dir))?;
         let lock_path = dir.join(names::LOCK);
         let lock = io.lock(&lock_path).map_err(|error| match error.kind() {
@@ -144,8 +145,7 @@ impl Store {
         found.clean |= found.directories.is_empty();
         found.recovery_points = read_checkpoint(io, &dir.join(names::RECOVERY_POINTS));
         found.log_starts = read_checkpoint(io, &dir.join(names::LOG_STARTS));
-        let journal = journal::read(&**io, &dir.join(names::DURABLE_OFFSETS));
-        found.durable_offsets = journal.map(|found| found.points).unwrap_or_default();
+        found.journal = journal::read(&**io, &dir.join(names::DURABLE_OFFSETS));
         // A crash between the deletion of a partition and that of its entries leaves offsets that
         // a partition of the same name must not take for its own, now or at a later start.
         let entries_found = found.recovery_points.len() + found.log_starts.len();
@@ -184,6 +184,7 @@ impl Store {
             &core,
             Formatting {
                 files: vec![meta_file],
+                directories: new_in,
             },
         )
         .map_err(at(dir))?;
@@ -254,6 +255,7 @@ impl Store {
         let context = partition.context();
         self.core.damage.forget(*id);
         partition.end(|| {
+            self.core.journal.forget(id);
             if !self.core.directories.lock().contains(&context.directory) {
                 return;
             }
@@ -296,6 +298,8 @@ impl Store {
     /// Directories in the data directory that belong to none of the attached partitions are
     /// moved out of the way, as Kafka does with strays.
     pub fn remove_strays(&self) {
+        let is_attached = |id: &TopicPartition| self.partitions.contains_key(id);
+        self.core.journal.retain(is_attached);
         let attached: std::collections::HashSet<String> = self
             .partitions
             .iter()
@@ -445,6 +449,13 @@ impl Store {
         core.io
             .open(&core.dir.join(names::META_PROPERTIES), OpenMode::Write)?
             .sync_data()?;
+        if let Some(news) = core.journal.take_news() {
+            match core.journal.write(news) {
+                // The recovery points say it as well.
+                Ok(()) | Err(NoteError::Write(_)) => {}
+                Err(NoteError::Sync(error)) => return Err(error),
+            }
+        }
         core.write_recovery_points(persist)?;
         core.write_log_starts(persist)?;
         let content = offset_checkpoint::encode(&high_watermarks);
@@ -472,6 +483,20 @@ impl Drop for Store {
             partition.context().watch.wake();
         }
     }
+}
+
+/// The directories in which others are missing on the way to `dir`, the innermost first.
+fn parents_of_new_directories(io: &dyn Io, dir: &Path) -> Vec<PathBuf> {
+    let missing = dir
+        .ancestors()
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !io.exists(ancestor));
+    missing
+        .filter_map(|ancestor| ancestor.parent())
+        .map(|parent| match parent.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => parent.to_owned(),
+        })
+        .collect()
 }
 
 /// Offsets of a checkpoint; none if it is missing or makes no sense, since all of them can be

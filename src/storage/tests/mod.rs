@@ -6,6 +6,7 @@ mod cost;
 mod faults;
 mod files;
 mod idempotence;
+mod journal;
 mod kafka_reads;
 mod lookup;
 mod model;

@@ -9,6 +9,9 @@ use parking_lot::Mutex;
 use super::*;
 use crate::io::{DirEntry, File, Io, OpenMode};
 
+/// What a disk writes whole.
+const SECTOR: usize = 512;
+
 /// A file system in memory that knows what of it is on disk.
 ///
 /// After a cut, bytes that were not synced are there, or not, or in part; and of the names that
@@ -168,7 +171,16 @@ impl Bytes {
             _ if self.now.starts_with(&self.durable) => {
                 self.now[..random.usize(self.durable.len()..=self.now.len())].to_vec()
             }
-            _ => self.durable.clone(),
+            // Written over in place: each sector is the old or the new one.
+            _ => {
+                let mut bytes = self.now.clone();
+                for (sector, old) in bytes.chunks_mut(SECTOR).zip(self.durable.chunks(SECTOR)) {
+                    if sector.len() == old.len() && random.bool() {
+                        sector.copy_from_slice(old);
+                    }
+                }
+                bytes
+            }
         }
     }
 }
