@@ -12,6 +12,7 @@ use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::aborted::marker_of;
 use super::core::Context;
+use super::damage::Lost;
 use super::epochs::Epochs;
 use super::format::names::{self, SegmentFile};
 use super::format::{
@@ -252,6 +253,7 @@ impl Loader<'_> {
             jitter: core.random.lock().u32(..),
             needs_cut: false,
         };
+        self.context.expect_no_gaps_from(end.offset);
         self.context.note_recovery_point(end.offset);
         Ok(Log::new(self.context.clone(), view, unsettled, writer))
     }
@@ -333,11 +335,9 @@ impl Loader<'_> {
         let mut index = MemoryIndex::default();
         let mut good: Vec<Range<u64>> = Vec::new();
         let mut good_from = 0;
-        let mut damaged: Vec<Range<u64>> = Vec::new();
-        let mut scan = Scan::new(&*file, Depth::Checksums, base, 0, len);
-        if !sealed {
-            scan = scan.without_gaps();
-        }
+        let mut damaged: Vec<Lost> = Vec::new();
+        let mut scan = Scan::new(&*file, Depth::Checksums, base, 0, len)
+            .gaps_below(self.context.gaps_allowed_below());
         let (mut end, mut next_offset) = (len, base);
         loop {
             let reason = match scan.next() {
@@ -362,11 +362,10 @@ impl Loader<'_> {
                 island = None;
             }
             match island {
-                Some(bytes) => {
-                    self.report_damage(base, &bytes, next_offset, scan.next_offset(), &reason);
-                    index.enter_next();
-                    good_from = bytes.end;
-                    damaged.push(bytes);
+                Some(lost) => {
+                    self.context.report_damage(base, &lost, &reason);
+                    good_from = lost.bytes.end;
+                    damaged.push(lost);
                 }
                 None if may_be_torn => {
                     tracing::warn!(
@@ -383,10 +382,13 @@ impl Loader<'_> {
                     break;
                 }
                 None => {
-                    let lost_to = recovery_point.max(next_offset);
-                    self.report_damage(base, &(damage..len), next_offset, lost_to, &reason);
+                    let lost = Lost {
+                        bytes: damage..len,
+                        offsets: next_offset..recovery_point.max(next_offset),
+                    };
+                    self.context.report_damage(base, &lost, &reason);
                     good_from = len;
-                    damaged.push(damage..len);
+                    damaged.push(lost);
                     break;
                 }
             }
@@ -406,7 +408,9 @@ impl Loader<'_> {
         } else {
             Segment::reopened(number, base, index, end)
         };
-        segment.set_damage(damaged);
+        for lost in damaged {
+            segment.add_damage(lost);
+        }
         for stretch in good {
             segment.set_verified(stretch.start, stretch.end);
         }
@@ -415,26 +419,6 @@ impl Loader<'_> {
             len: end,
             next_offset,
         })
-    }
-
-    fn report_damage(
-        &self,
-        segment: Offset,
-        bytes: &Range<u64>,
-        from: Offset,
-        to: Offset,
-        reason: &str,
-    ) {
-        tracing::error!(
-            partition = self.context.directory,
-            segment = segment.0,
-            position = bytes.start,
-            bytes = bytes.end - bytes.start,
-            from = from.0,
-            to = to.0,
-            reason,
-            "damaged batches: kept, and refused to readers"
-        );
     }
 
     /// A segment that was sealed and synced: its length and the lengths of its indexes say all.
@@ -721,7 +705,8 @@ impl Loader<'_> {
                     return Ok(());
                 }
                 let back = stop.saturating_sub(READ_BACK_STEP_BYTES);
-                let start = segment.boundary_before(files, back).unwrap_or(0);
+                let entry = segment.entry_at_or_before(files, back).ok().flatten();
+                let start = entry.map_or(0, |entry| u64::from(entry.position));
                 let mut headers = Vec::new();
                 let mut scan = segment.scan(&*file, Depth::Headers, start, stop);
                 while let Ok(Some(batch)) = scan.next() {

@@ -1,5 +1,7 @@
 //! Finding records by time.
 
+use std::ops::Range;
+
 use crate::batch::{self, BatchHeader};
 use crate::io::File;
 use crate::model::{Offset, Timestamp};
@@ -9,7 +11,7 @@ use super::log::Log;
 use super::offsets::View;
 use super::outcome::{Isolation, ReadError, TimestampOffset};
 use super::read::{read_exact, storage};
-use super::scan::{Depth, Scan, ScanError, Scanned};
+use super::scan::{Depth, ScanError, Scanned};
 use super::segment::Segment;
 
 impl Log {
@@ -40,8 +42,7 @@ impl Log {
                 continue;
             }
             let start = self.start_for_time(segment, &*file, at, limit)?;
-            let scan = segment.scan(&*file, Depth::Headers, start, limit);
-            let found = first_at_or_after(scan, &*file, at, view.log_start)?;
+            let found = self.first_from(segment, &*file, start..limit, at, view.log_start)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -84,13 +85,61 @@ impl Log {
         let wanted = |record: &TimestampOffset| {
             record.timestamp == entry.timestamp && record.offset >= view.log_start
         };
-        Ok(first_record(&*file, &batch, wanted)
-            .map_err(storage)?
-            .or(Some(TimestampOffset {
+        match first_record(&*file, &batch, wanted).map_err(storage)? {
+            Found::Record(record) => Ok(Some(record)),
+            Found::None | Found::Damage => Ok(Some(TimestampOffset {
                 timestamp: entry.timestamp,
                 offset: batch.header.base_offset.max(view.log_start),
                 leader_epoch: Some(batch.header.leader_epoch),
-            })))
+            })),
+        }
+    }
+
+    /// The first record between two positions of a segment, of which the first is a batch boundary,
+    /// that is neither before `log_start` nor older than `at`.
+    fn first_from(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        bytes: Range<u64>,
+        at: Timestamp,
+        log_start: Offset,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        let wanted =
+            |record: &TimestampOffset| record.timestamp >= at && record.offset >= log_start;
+        'again: loop {
+            let mut scan = self.scan(segment, file, Depth::Headers, bytes.start, bytes.end);
+            let mut sound = (0, segment.base);
+            loop {
+                let batch = match scan.next() {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => return Ok(None),
+                    Err(ScanError::Io(error)) => return Err(storage(error)),
+                    // Damage must not stand in the way of what lies behind it.
+                    Err(ScanError::Damaged { .. }) => match scan.step_over_known() {
+                        Some(_) => continue,
+                        None if self.find_damage(segment, file, sound, bytes.end)? => {
+                            continue 'again;
+                        }
+                        None => return Ok(None),
+                    },
+                };
+                if batch.position == bytes.start {
+                    sound = (batch.position, batch.header.base_offset);
+                }
+                if batch.header.max_timestamp < at || batch.header.last_offset() < log_start {
+                    continue;
+                }
+                match first_record(file, &batch, wanted).map_err(storage)? {
+                    Found::Record(record) => return Ok(Some(record)),
+                    Found::None => {}
+                    Found::Damage if self.find_damage(segment, file, sound, bytes.end)? => {
+                        continue 'again;
+                    }
+                    Found::Damage => return Ok(None),
+                }
+            }
+        }
     }
 
     /// Where the search for a time begins: no batch before it has a timestamp of `at` or later.
@@ -142,7 +191,7 @@ impl Log {
         let Some(first) = self.find(segment, file, from, limit)? else {
             return Ok(None);
         };
-        let mut scan = segment.scan(file, Depth::Headers, first.position, limit);
+        let mut scan = self.scan(segment, file, Depth::Headers, first.position, limit);
         let mut largest: Option<TimeEntry> = None;
         while let Ok(Some(batch)) = scan.next() {
             let timestamp = batch.header.max_timestamp;
@@ -159,48 +208,31 @@ impl Log {
     }
 }
 
-/// The first record of a walk that is neither before `log_start` nor older than `at`.
-fn first_at_or_after(
-    mut scan: Scan<'_>,
-    file: &dyn File,
-    at: Timestamp,
-    log_start: Offset,
-) -> Result<Option<TimestampOffset>, ReadError> {
-    loop {
-        let batch = match scan.next() {
-            Ok(Some(batch)) => batch,
-            Ok(None) => return Ok(None),
-            Err(ScanError::Io(error)) => return Err(storage(error)),
-            // Damage must not stand in the way of what lies behind it.
-            Err(ScanError::Damaged { .. }) => match scan.step_over_damage().map_err(storage)? {
-                Some(_) => continue,
-                None => return Ok(None),
-            },
-        };
-        if batch.header.max_timestamp < at || batch.header.last_offset() < log_start {
-            continue;
-        }
-        let wanted =
-            |record: &TimestampOffset| record.timestamp >= at && record.offset >= log_start;
-        if let Some(record) = first_record(file, &batch, wanted).map_err(storage)? {
-            return Ok(Some(record));
-        }
-    }
-}
-
 /// Whether a time index entry for `offset` describes the batch found there.
 pub(super) fn names(entry: &TimeEntry, offset: Offset, header: &BatchHeader) -> bool {
     header.last_offset() == offset && header.max_timestamp == entry.timestamp
 }
 
-/// The first record of a batch that is wanted. A batch that cannot be decoded has none: it must
-/// not stand in the way of a search.
+/// What was found in a batch.
+enum Found {
+    /// A record that is wanted, the first.
+    Record(TimestampOffset),
+    /// None, or the batch cannot be decoded: it must not stand in the way of a search.
+    None,
+    /// The batch is not what was written.
+    Damage,
+}
+
+/// The first record of a batch that is wanted.
 fn first_record(
     file: &dyn File,
     batch: &Scanned,
     wanted: impl Fn(&TimestampOffset) -> bool,
-) -> std::io::Result<Option<TimestampOffset>> {
+) -> std::io::Result<Found> {
     let bytes = read_exact(file, batch.position, batch.header.total_len())?;
+    if !batch.header.crc_matches(&bytes) {
+        return Ok(Found::Damage);
+    }
     let leader_epoch = Some(batch.header.leader_epoch);
     let found = |(timestamp, offset)| TimestampOffset {
         timestamp,
@@ -210,5 +242,8 @@ fn first_record(
     let record = batch::find_record(&batch.header, &bytes, |timestamp, offset| {
         wanted(&found((timestamp, offset)))
     });
-    Ok(record.ok().flatten().map(found))
+    Ok(record
+        .ok()
+        .flatten()
+        .map_or(Found::None, |record| Found::Record(found(record))))
 }

@@ -1,16 +1,18 @@
 //! Reading whole batches, from the published view alone.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::io::{File, read_full_at};
 use crate::model::Offset;
 use crate::model::limits::SENDFILE_BYTES_MIN;
 
+use super::damage::Lost;
 use super::log::Log;
 use super::offsets::{Mark, View};
 use super::outcome::{AbortedTransaction, Isolation, ReadError, ReadOutcome, RecordBytes};
-use super::scan::{Depth, ScanError, Scanned};
+use super::scan::{Depth, Scan, ScanError, Scanned};
 use super::segment::{MemoryIndex, Segment};
 
 impl View {
@@ -49,11 +51,12 @@ pub(super) fn storage(error: io::Error) -> ReadError {
     ReadError::Storage(error.to_string())
 }
 
-fn failed(error: ScanError, offset: Offset) -> ReadError {
-    match error {
-        ScanError::Damaged { .. } => ReadError::Corrupt { offset },
-        ScanError::Io(error) => storage(error),
-    }
+/// Where a search by offset ended.
+enum Seek {
+    /// At the first batch that ends at or after the offset.
+    Batch(Scanned),
+    /// Behind the last batch, which ends before this offset.
+    End(Offset),
 }
 
 impl Log {
@@ -117,6 +120,7 @@ impl Log {
         for segment in view.segments_from(from) {
             let limit = view.limit(segment, bound);
             if limit == 0 {
+                self.expect_no_loss(segment, segment.base..from, limit, bound)?;
                 continue;
             }
             let file = match self.log_file(segment) {
@@ -132,36 +136,91 @@ impl Log {
                 }
                 file => file?,
             };
-            // Offsets that the cleaner took are passed over: the next batch may be in the next
-            // segment.
-            let Some(first) = self.find(segment, &*file, from, limit)? else {
-                continue;
-            };
-            let wanted = first.position.saturating_add(max_bytes as u64);
-            let end = match first.end() > wanted {
-                true if at_least_one => first.end(),
-                true => return Ok(nothing),
-                false if wanted >= limit => limit,
-                false => self.last_boundary(segment, &*file, first.end(), wanted, limit)?,
-            };
-            let end = self.verify(segment, &*file, first.position, end, from)?;
-            let crowded = self.context().core.files.is_crowded();
-            let records = take(&file, first.position, end, crowded).map_err(storage)?;
-            let aborted = match isolation {
-                Isolation::ReadCommitted => {
-                    let upper = self.offset_at(segment, &*file, &first, end, bound)?;
-                    self.aborted_between(from, upper)?
+            // Damage that the first look at some bytes brings to light is noted, and then it is
+            // clear what is behind it.
+            loop {
+                // Offsets that the cleaner took are passed over: the next batch may be in the next
+                // segment.
+                let first = match self.seek(segment, &*file, from, limit)? {
+                    Seek::Batch(batch) => batch,
+                    Seek::End(end) => {
+                        self.expect_no_loss(segment, end..from, limit, bound)?;
+                        break;
+                    }
+                };
+                let wanted = first.position.saturating_add(max_bytes as u64);
+                let end = match first.end() > wanted {
+                    true if at_least_one => first.end(),
+                    true => return Ok(nothing),
+                    false if wanted >= limit => limit,
+                    false => self.last_boundary(segment, &*file, first.end(), wanted, limit)?,
+                };
+                if let Some(end) = self.verify(segment, &*file, &first, end, limit)? {
+                    let crowded = self.context().core.files.is_crowded();
+                    let records = take(&file, first.position, end, crowded).map_err(storage)?;
+                    let aborted = match isolation {
+                        Isolation::ReadCommitted => {
+                            let upper = self.offset_at(segment, &*file, &first, end, bound)?;
+                            self.aborted_between(from, upper)?
+                        }
+                        Isolation::ReadUncommitted | Isolation::LogEnd => Vec::new(),
+                    };
+                    return Ok(ReadOutcome {
+                        records,
+                        aborted: aborted.iter().map(AbortedTransaction::from).collect(),
+                        of_older_segment: segment.base < bound.segment,
+                        ..nothing
+                    });
                 }
-                Isolation::ReadUncommitted | Isolation::LogEnd => Vec::new(),
-            };
-            return Ok(ReadOutcome {
-                records,
-                aborted: aborted.iter().map(AbortedTransaction::from).collect(),
-                of_older_segment: segment.base < bound.segment,
-                ..nothing
-            });
+            }
         }
         Ok(nothing)
+    }
+
+    /// A walk over the batches of a segment, which knows where offsets must not be missing.
+    pub(super) fn scan<'a>(
+        &self,
+        segment: &'a Segment,
+        file: &'a dyn File,
+        depth: Depth,
+        start: u64,
+        limit: u64,
+    ) -> Scan<'a> {
+        segment
+            .scan(file, depth, start, limit)
+            .gaps_below(self.context().gaps_allowed_below())
+    }
+
+    /// The batches of the segment, up to the limit, end at the first of these offsets, and the
+    /// second is asked for: looks whether there should be more, because the segment after it, or
+    /// the bound, begins beyond, and nothing was cleaned there.
+    fn expect_no_loss(
+        &self,
+        segment: &Segment,
+        offsets: Range<Offset>,
+        limit: u64,
+        bound: Mark,
+    ) -> Result<(), ReadError> {
+        let next = match segment.base == bound.segment {
+            true => bound.offset,
+            false => segment.end().unwrap_or(bound.offset),
+        };
+        if offsets.end >= next || next <= self.context().gaps_allowed_below() {
+            return Ok(());
+        }
+        let lost = Lost {
+            bytes: limit..limit,
+            offsets: offsets.start..next,
+        };
+        self.note_damage(segment, lost, "the batches at its end are missing");
+        Err(ReadError::Corrupt {
+            offset: offsets.end,
+        })
+    }
+
+    fn note_damage(&self, segment: &Segment, lost: Lost, reason: &str) -> bool {
+        self.context().report_damage(segment.base, &lost, reason);
+        segment.add_damage(lost)
     }
 
     /// The `.log` file of a segment; an error if the partition was deleted meanwhile, since then
@@ -182,6 +241,19 @@ impl Log {
         offset: Offset,
         limit: u64,
     ) -> Result<Option<Scanned>, ReadError> {
+        match self.seek(segment, file, offset, limit)? {
+            Seek::Batch(batch) => Ok(Some(batch)),
+            Seek::End(_) => Ok(None),
+        }
+    }
+
+    fn seek(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        offset: Offset,
+        limit: u64,
+    ) -> Result<Seek, ReadError> {
         let files = self.context().files();
         // An index has no checksum: its entry must name a batch that is there. One that does not,
         // or that cannot be read, is built again, once.
@@ -196,7 +268,7 @@ impl Log {
                 }
             };
             let start = entry.map_or(0, |entry| u64::from(entry.position));
-            let mut scan = segment.scan(file, Depth::Headers, start, limit);
+            let mut scan = self.scan(segment, file, Depth::Headers, start, limit);
             let mut next = scan.next();
             if let Some(entry) = entry
                 && !rebuilt
@@ -205,88 +277,118 @@ impl Log {
                 rebuilt = self.rebuild_index(segment, file)?;
                 continue;
             }
+            // Where a search for damage begins.
+            let sound = match &next {
+                Ok(Some(batch)) => (start, batch.header.base_offset),
+                Ok(None) | Err(_) => (0, segment.base),
+            };
             loop {
                 match next {
                     Ok(Some(batch)) if batch.header.last_offset() >= offset => {
-                        return Ok(Some(batch));
+                        return Ok(Seek::Batch(batch));
                     }
                     Ok(Some(_)) => {}
-                    Ok(None) => return Ok(None),
+                    Ok(None) => return Ok(Seek::End(scan.next_offset())),
                     Err(ScanError::Io(error)) => return Err(storage(error)),
-                    Err(ScanError::Damaged { position, .. }) => {
-                        return self.find_behind(segment, file, offset, position, limit);
-                    }
+                    Err(ScanError::Damaged { .. }) => match scan.step_over_known() {
+                        Some(lost) if offset < lost.offsets.end => {
+                            return Err(ReadError::Corrupt { offset });
+                        }
+                        Some(_) => {}
+                        None if self.find_damage(segment, file, sound, limit)? => break,
+                        None => return Err(ReadError::Corrupt { offset }),
+                    },
                 }
                 next = scan.next();
             }
         }
     }
 
-    /// The batch that holds `offset` where an entry of the index leads over damage to it.
-    fn find_behind(
+    /// Looks for damage that is not known yet, from a position on where a batch with an offset
+    /// begins, and notes the first that it finds; whether there was any. A hop from header to header stumbles over
+    /// it, but may do so only behind the batch that is to blame.
+    pub(super) fn find_damage(
         &self,
         segment: &Segment,
         file: &dyn File,
-        offset: Offset,
-        damage: u64,
+        from: (u64, Offset),
         limit: u64,
-    ) -> Result<Option<Scanned>, ReadError> {
-        let start = segment
-            .boundary_after(self.context().files(), damage)
-            .map_err(storage)?;
-        if let Some(start) = start {
-            let mut scan = segment.scan(file, Depth::Headers, start, limit);
-            if let Ok(Some(batch)) = scan.next()
-                && batch.header.base_offset <= offset
-                && batch.header.last_offset() >= offset
-            {
-                return Ok(Some(batch));
+    ) -> Result<bool, ReadError> {
+        let view = self.published().load();
+        let limit = match view.end.segment == segment.base {
+            true => limit.max(view.end.position),
+            false => segment.sealed_len().unwrap_or(limit),
+        };
+        let mut scan = self
+            .scan(segment, file, Depth::Checksums, from.0, limit)
+            .expecting(from.1)
+            .with_epochs(&view.epochs);
+        loop {
+            let reason = match scan.next() {
+                Ok(Some(_)) => continue,
+                Ok(None) => return Ok(false),
+                Err(ScanError::Io(error)) => return Err(storage(error)),
+                Err(ScanError::Damaged { reason, .. }) => reason,
+            };
+            if scan.step_over_known().is_some() {
+                continue;
             }
+            let (position, next_offset) = (scan.position(), scan.next_offset());
+            let lost = match scan.step_over_damage().map_err(storage)? {
+                Some(lost) => lost,
+                // Nothing behind it, up to the end of what may be read now.
+                None => Lost {
+                    bytes: position..limit,
+                    offsets: next_offset..segment.end().unwrap_or(view.end.offset),
+                },
+            };
+            return Ok(self.note_damage(segment, lost, &reason));
         }
-        Err(ReadError::Corrupt { offset })
     }
 
-    /// Builds the indexes of a sealed segment from its batches' headers; true, for the caller's
-    /// memory. The batch behind damage gets an entry.
+    /// Builds the indexes of a segment from its batches' headers; true, for the caller's memory.
     pub(super) fn rebuild_index(
         &self,
         segment: &Segment,
         file: &dyn File,
     ) -> Result<bool, ReadError> {
-        let Some(len) = segment.sealed_len() else {
-            return Ok(true);
-        };
         let partition = &self.context().directory;
         tracing::warn!(partition, segment = segment.base.0, "rebuilding an index");
         let interval = self.context().config.load().index_interval_bytes;
-        let mut index = MemoryIndex::default();
-        let mut scan = segment.scan(file, Depth::Headers, 0, len);
-        loop {
-            match scan.next() {
-                Ok(Some(batch)) => {
-                    index.note(segment.base, &batch.header, batch.position, interval);
+        let active_len = self.published().load().end.position;
+        let limit = segment.sealed_len().unwrap_or(active_len);
+        let (index, next_offset) = 'again: loop {
+            let mut index = MemoryIndex::default();
+            let mut scan = self.scan(segment, file, Depth::Headers, 0, limit);
+            loop {
+                match scan.next() {
+                    Ok(Some(batch)) => {
+                        index.note(segment.base, &batch.header, batch.position, interval);
+                    }
+                    Ok(None) => break 'again (index, scan.next_offset()),
+                    Err(ScanError::Damaged { .. }) => {
+                        if scan.step_over_known().is_some() {
+                            continue;
+                        }
+                        match self.find_damage(segment, file, (0, segment.base), limit)? {
+                            true => continue 'again,
+                            false => break 'again (index, scan.next_offset()),
+                        }
+                    }
+                    Err(ScanError::Io(error)) => return Err(storage(error)),
                 }
-                Ok(None) => break,
-                Err(ScanError::Damaged { .. }) => match scan.step_over_damage() {
-                    Ok(Some(_)) => index.enter_next(),
-                    Ok(None) => break,
-                    Err(error) => return Err(storage(error)),
-                },
-                Err(ScanError::Io(error)) => return Err(storage(error)),
             }
-        }
-        index.note_largest();
-        segment.replace_index(index);
+        };
+        segment.replace_index(index, limit, next_offset);
         // It serves from memory as well. Where segments are being replaced its name may soon be
         // another's.
-        if let Some(_name_is_its_own) = self.try_stop_upkeep()
+        if segment.sealed_len().is_some()
+            && let Some(_name_is_its_own) = self.try_stop_upkeep()
             && !segment.is_gone()
             && !segment.is_arriving()
+            && let Err(error) = segment.write_indexes(self.context().files())
         {
-            match segment.write_indexes(self.context().files()) {
-                Ok(_) => {}
-                Err(error) => tracing::warn!(partition, %error, "cannot write a rebuilt index"),
-            }
+            tracing::warn!(partition, %error, "cannot write a rebuilt index");
         }
         Ok(true)
     }
@@ -301,24 +403,33 @@ impl Log {
         wanted: u64,
         limit: u64,
     ) -> Result<u64, ReadError> {
-        let known = segment
-            .boundary_before(self.context().files(), wanted)
-            .unwrap_or(0);
-        for start in [known, from] {
-            if start < from {
-                continue;
-            }
-            let mut scan = segment.scan(file, Depth::Headers, start, limit);
-            let mut end = start;
+        let files = self.context().files();
+        let known = segment.entry_at_or_before(files, wanted).ok().flatten();
+        let known = known.filter(|entry| u64::from(entry.position) >= from);
+        for entry in [known, None] {
+            let start = entry.map_or(from, |entry| u64::from(entry.position));
+            let mut scan = self.scan(segment, file, Depth::Headers, start, limit);
+            let (mut end, mut lies) = (start, false);
             loop {
                 match scan.next() {
+                    // Indexes have no checksum.
+                    Ok(Some(batch))
+                        if end == start
+                            && entry
+                                .is_some_and(|entry| !entry.names(segment.base, &batch.header)) =>
+                    {
+                        lies = true;
+                        break;
+                    }
                     Ok(Some(batch)) if batch.end() <= wanted => end = batch.end(),
                     Ok(_) => return Ok(end),
                     Err(ScanError::Io(error)) => return Err(storage(error)),
-                    // The index lied, or there is damage, which whoever reads on will meet.
-                    Err(ScanError::Damaged { .. }) if end > from => return Ok(end),
+                    // Whoever reads on will meet it.
                     Err(ScanError::Damaged { .. }) => break,
                 }
+            }
+            if !lies && (end > start || entry.is_none()) {
+                return Ok(end);
             }
         }
         Ok(from)
@@ -337,11 +448,11 @@ impl Log {
         if end <= first.end() {
             return Ok(first.header.next_offset());
         }
-        let known = segment
-            .boundary_before(self.context().files(), end - 1)
-            .unwrap_or(0);
+        let files = self.context().files();
+        let known = segment.entry_at_or_before(files, end - 1).ok().flatten();
+        let known = known.map_or(0, |entry| u64::from(entry.position));
         for start in [known.max(first.position), first.position] {
-            let mut scan = segment.scan(file, Depth::Headers, start, end);
+            let mut scan = self.scan(segment, file, Depth::Headers, start, end);
             loop {
                 match scan.next() {
                     Ok(Some(_)) => {}
@@ -355,37 +466,46 @@ impl Log {
         Ok(bound.offset)
     }
 
-    /// Checks every byte between two boundaries that this process neither wrote nor checked. The
-    /// end of what may be served: the damage, if there is some behind the first batch.
+    /// Checks every byte, from the first batch to a boundary, that this process neither wrote nor
+    /// checked. The end of what may be served: the damage, if there is some behind the first
+    /// batch. `None` if the first batch is not what it says: the damage is noted now, and what is
+    /// to be read has to be found again.
     fn verify(
         &self,
         segment: &Segment,
         file: &dyn File,
-        start: u64,
+        first: &Scanned,
         end: u64,
-        offset: Offset,
-    ) -> Result<u64, ReadError> {
+        limit: u64,
+    ) -> Result<Option<u64>, ReadError> {
+        let (start, base_offset) = (first.position, first.header.base_offset);
         if segment.is_verified(start, end) {
-            return Ok(end);
+            return Ok(Some(end));
         }
         let epochs = self.published().load().epochs.clone();
-        let mut scan = segment
-            .scan(file, Depth::Checksums, start, end)
+        let mut scan = self
+            .scan(segment, file, Depth::Checksums, start, end)
+            .expecting(base_offset)
             .with_epochs(&epochs);
         let valid_end = loop {
             match scan.next() {
                 Ok(Some(_)) => {}
                 Ok(None) => break end,
                 Err(ScanError::Damaged { position, .. }) if position > start => break position,
-                Err(error) => {
-                    let partition = &self.context().directory;
-                    tracing::error!(partition, offset = offset.0, %error, "refusing damaged batch");
-                    return Err(failed(error, offset));
+                Err(ScanError::Damaged { .. }) => {
+                    let noted = self.find_damage(segment, file, (start, base_offset), limit)?;
+                    return match noted {
+                        true => Ok(None),
+                        false => Err(ReadError::Corrupt {
+                            offset: base_offset,
+                        }),
+                    };
                 }
+                Err(ScanError::Io(error)) => return Err(storage(error)),
             }
         };
         segment.set_verified(start, valid_end);
-        Ok(valid_end)
+        Ok(Some(valid_end))
     }
 }
 

@@ -1,13 +1,14 @@
 //! Walking the batches of a `.log` file, one after another.
 
 use std::io;
-use std::ops::Range;
+use std::sync::Arc;
 
 use crate::batch::{BatchHeader, HeaderError};
 use crate::io::{File, read_full_at};
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset};
 
+use super::damage::Lost;
 use super::epochs::Epochs;
 
 /// How much of each batch is looked at.
@@ -62,10 +63,15 @@ pub(super) struct Scan<'a> {
     depth: Depth,
     position: u64,
     limit: u64,
-    /// Smallest base offset that the next batch may have.
+    /// The offset that the next batch begins with, or the smallest that it may have.
     next_offset: Offset,
-    /// Whether offsets may be missing between batches, as the cleaner leaves it.
-    gaps: bool,
+    /// Whether it is known where the next batch begins: not at a start amid a segment.
+    exact: bool,
+    /// Below it offsets may be missing between batches, as the cleaner leaves it.
+    gaps_below: Offset,
+    /// Below it the bytes were whole once: a batch that is missing there is damage, and what
+    /// follows was written there.
+    believed_to: u64,
     /// Leader epoch of the batch before.
     epoch: LeaderEpoch,
     /// Which leader epoch an offset belongs to, where that is known.
@@ -73,9 +79,11 @@ pub(super) struct Scan<'a> {
     /// Whether later epochs than these may have begun.
     newer_epochs: bool,
     /// Stretches that are known to be damaged, ascending.
-    damage: &'a [Range<u64>],
+    damage: Arc<[Lost]>,
     /// Offsets beyond this one cannot stand in this segment.
     offset_limit: Offset,
+    /// Where the next segment begins, if there is one.
+    end: Option<Offset>,
     window: Vec<u8>,
     window_start: u64,
 }
@@ -98,7 +106,8 @@ impl Scanned {
 
 impl<'a> Scan<'a> {
     /// A walk from `position`, where a batch begins, to `limit`. No batch may hold offsets below
-    /// `next_offset`, nor any that lie `i32::MAX` or more beyond the segment's `base`.
+    /// the segment's `base`, nor any that lie `i32::MAX` or more beyond it. Until it is told more,
+    /// a walk takes no missing offset for damage.
     pub(super) fn new(
         file: &'a dyn File,
         depth: Depth,
@@ -112,27 +121,35 @@ impl<'a> Scan<'a> {
             position,
             limit,
             next_offset: base,
-            gaps: true,
-            damage: &[],
+            exact: position == 0,
+            gaps_below: Offset(i64::MAX),
+            believed_to: limit,
+            damage: Arc::default(),
             epoch: LeaderEpoch(-1),
             epochs: None,
             newer_epochs: false,
             offset_limit: base.plus(i64::from(i32::MAX)),
+            end: None,
             window: Vec::new(),
             window_start: 0,
         }
     }
 
-    /// Takes a missing offset for damage. The base offset is outside the checksum; where nothing
-    /// was cleaned yet, this covers it.
-    pub(super) fn without_gaps(mut self) -> Self {
-        self.gaps = false;
+    /// Takes a missing offset for damage, except before a batch that begins at `offset` or below.
+    pub(super) fn gaps_below(mut self, offset: Offset) -> Self {
+        self.gaps_below = offset;
         self
     }
 
-    /// Takes these stretches for damaged, whatever their bytes look like now.
-    pub(super) fn with_damage(mut self, damage: &'a [Range<u64>]) -> Self {
-        self.damage = damage;
+    /// The first batch begins with this offset.
+    pub(super) fn expecting(mut self, offset: Offset) -> Self {
+        (self.next_offset, self.exact) = (offset, true);
+        self
+    }
+
+    /// Nothing is known about the bytes from `position` on: a crash may have left them there.
+    pub(super) fn believing_to(mut self, position: u64) -> Self {
+        self.believed_to = position;
         self
     }
 
@@ -150,9 +167,16 @@ impl<'a> Scan<'a> {
         self
     }
 
-    /// Takes offsets from `end` on for damage.
+    /// Takes these stretches for damaged, whatever their bytes look like now.
+    pub(super) fn with_damage(mut self, damage: Arc<[Lost]>) -> Self {
+        self.damage = damage;
+        self
+    }
+
+    /// The next segment begins at `end`: offsets from there on are damage.
     pub(super) fn below(mut self, end: Offset) -> Self {
         self.offset_limit = self.offset_limit.min(end.plus(-1));
+        self.end = Some(end);
         self
     }
 
@@ -182,8 +206,7 @@ impl<'a> Scan<'a> {
         if len as u64 > self.limit - position {
             return Err(damaged(format!("its {len} bytes reach past the end")));
         }
-        if header.base_offset < self.next_offset
-            || (!self.gaps && header.base_offset != self.next_offset)
+        if !self.follows(&header)
             || header.last_offset_delta < 0
             || header.last_offset() > self.offset_limit
         {
@@ -194,18 +217,25 @@ impl<'a> Scan<'a> {
                 self.next_offset
             )));
         }
-        if self.depth == Depth::Checksums && !header.crc_matches(self.bytes(position, len)?) {
-            return Err(damaged("its checksum does not match".to_owned()));
-        }
-        if self.depth == Depth::Checksums
-            && let Some(reason) = self.wrong_epoch(&header)?
-        {
-            return Err(damaged(reason));
+        if self.depth == Depth::Checksums {
+            if !header.crc_matches(self.bytes(position, len)?) {
+                return Err(damaged("its checksum does not match".to_owned()));
+            }
+            if let Some(reason) = self.wrong_epoch(&header)? {
+                return Err(damaged(reason));
+            }
         }
         self.epoch = header.leader_epoch;
         self.position += len as u64;
-        self.next_offset = header.next_offset();
+        (self.next_offset, self.exact) = (header.next_offset(), true);
         Ok(Some(Scanned { header, position }))
+    }
+
+    /// Whether a batch with this header may come next, as far as its base offset says.
+    fn follows(&self, header: &BatchHeader) -> bool {
+        header.base_offset == self.next_offset
+            || (header.base_offset > self.next_offset
+                && (!self.exact || header.base_offset <= self.gaps_below))
     }
 
     /// What is wrong with the leader epoch of the batch where the walk stands, whose checksum holds.
@@ -245,10 +275,18 @@ impl<'a> Scan<'a> {
         self.bytes(batch.position, batch.header.total_len())
     }
 
+    /// The header at a position below the limit, if there is one.
+    fn header_at(&mut self, position: u64) -> io::Result<Option<BatchHeader>> {
+        if position >= self.limit {
+            return Ok(None);
+        }
+        Ok(BatchHeader::parse(self.bytes(position, BATCH_HEADER_LENGTH)?).ok())
+    }
+
     fn is_damaged(&self, position: u64) -> bool {
         self.damage
             .iter()
-            .any(|stretch| stretch.contains(&position))
+            .any(|lost| lost.bytes.contains(&position))
     }
 
     /// Whether the bytes where the walk stands begin a batch that fits and would end beyond the
@@ -265,13 +303,43 @@ impl<'a> Scan<'a> {
             && header.total_len() as u64 > rest)
     }
 
+    /// Steps over damage that is known; `None` if the walk does not stand at any.
+    pub(super) fn step_over_known(&mut self) -> Option<Lost> {
+        let here = |lost: &&Lost| {
+            // Where no bytes are lost the batch itself is sound.
+            lost.bytes.start == self.position
+                && (!lost.bytes.is_empty() || lost.offsets.end > self.next_offset)
+        };
+        let lost = self.damage.iter().find(here)?.clone();
+        self.stand_behind(&lost);
+        Some(lost)
+    }
+
+    fn stand_behind(&mut self, lost: &Lost) {
+        self.position = lost.bytes.end;
+        (self.next_offset, self.exact) = (self.next_offset.max(lost.offsets.end), true);
+    }
+
     /// Steps over damage: goes to the next whole batch, with its checksum, that can stand there.
-    /// The bytes that were stepped over, or `None` if there is no such batch.
+    /// What was stepped over, or `None` if there is no such batch.
     ///
     /// A batch takes a byte for each record at least, so the lost records are at most as many as
     /// the lost bytes: a stray old batch, or one that a client put into a record, seldom fits.
-    pub(super) fn step_over_damage(&mut self) -> io::Result<Option<Range<u64>>> {
+    pub(super) fn step_over_damage(&mut self) -> io::Result<Option<Lost>> {
+        if let Some(lost) = self.step_over_known() {
+            return Ok(Some(lost));
+        }
+        let from = self.next_offset;
+        let lost = |bytes, to| Lost {
+            bytes,
+            offsets: from..to,
+        };
         let damage = self.position;
+        if let Some(next) = self.batch_behind_missing_ones()? {
+            let lost = lost(damage..damage, next);
+            self.stand_behind(&lost);
+            return Ok(Some(lost));
+        }
         // First where the damaged batch says that it ends: most damage is within a batch.
         let claimed = BatchHeader::parse(self.bytes(damage, BATCH_HEADER_LENGTH)?)
             .map_or(damage, |header| {
@@ -292,9 +360,36 @@ impl<'a> Scan<'a> {
         }
         let header = BatchHeader::parse(self.bytes(candidate, BATCH_HEADER_LENGTH)?);
         let Ok(header) = header else { return Ok(None) };
-        self.position = candidate;
-        self.next_offset = header.base_offset;
-        Ok(Some(damage..candidate))
+        let lost = lost(damage..candidate, header.base_offset);
+        self.stand_behind(&lost);
+        Ok(Some(lost))
+    }
+
+    /// Where the batch at which the walk stands is whole, and it is those before it that are
+    /// missing, the offset that it begins with. What comes after it has to follow it: else it is
+    /// its own base offset that is wrong.
+    fn batch_behind_missing_ones(&mut self) -> io::Result<Option<Offset>> {
+        let position = self.position;
+        if position >= self.believed_to || self.is_damaged(position) {
+            return Ok(None);
+        }
+        let Some(header) = self.header_at(position)? else {
+            return Ok(None);
+        };
+        let behind = position.saturating_add(header.total_len() as u64);
+        let fits = self.exact
+            && behind <= self.limit
+            && header.base_offset > self.next_offset
+            && header.last_offset_delta >= 0
+            && header.last_offset() <= self.offset_limit;
+        if !fits || !header.crc_matches(self.bytes(position, header.total_len())?) {
+            return Ok(None);
+        }
+        let followed = match self.header_at(behind)? {
+            Some(next) => next.base_offset == header.next_offset(),
+            None => behind == self.limit && self.end == Some(header.next_offset()),
+        };
+        Ok(followed.then_some(header.base_offset))
     }
 
     /// The next position from `from` on where the magic of a batch would be right.
@@ -324,7 +419,9 @@ impl<'a> Scan<'a> {
         let len = header.total_len();
         let lost = header.base_offset.0.saturating_sub(self.next_offset.0);
         let fits = len as u64 <= self.limit - position
-            && u64::try_from(lost).is_ok_and(|lost| self.gaps || lost <= position - self.position)
+            && u64::try_from(lost).is_ok_and(|lost| {
+                header.base_offset <= self.gaps_below || lost <= position - self.position
+            })
             && header.last_offset_delta >= 0
             && header.last_offset() <= self.offset_limit
             && header.leader_epoch >= self.epoch;

@@ -5,10 +5,9 @@
 //! are read from their files.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -17,6 +16,7 @@ use crate::io::{File, OpenMode, read_full_at};
 use crate::model::{Offset, Timestamp};
 
 use super::aborted::AbortedIndex;
+use super::damage::Lost;
 use super::file_cache::{FileCache, FileKey, FileKind};
 use super::format::names::{self, SegmentFile};
 use super::format::offset_index::{self, OffsetEntry};
@@ -46,8 +46,8 @@ pub(super) struct Segment {
     sealed_len: OnceLock<u64>,
     /// The base of the segment after it, once there is one: no offset from there on is in it.
     end: OnceLock<Offset>,
-    /// Stretches that recovery found damaged, and kept.
-    damage: OnceLock<Vec<Range<u64>>>,
+    /// Stretches that were found damaged, ascending.
+    damage: RwLock<Arc<[Lost]>>,
     index: RwLock<Index>,
     /// The aborted transactions whose markers are in it.
     pub(super) aborted: AbortedIndex,
@@ -129,11 +129,6 @@ impl MemoryIndex {
             .saturating_add(header.total_len() as u64);
     }
 
-    /// Gives the next batch an entry: it follows damage, which no reader can hop over.
-    pub(super) fn enter_next(&mut self) {
-        self.bytes_since_entry = u64::MAX;
-    }
-
     /// Adds the largest timestamp to the time index, if it is not there.
     pub(super) fn note_largest(&mut self) {
         let Some(largest) = self.largest.filter(|largest| largest.timestamp.0 >= 0) else {
@@ -146,6 +141,26 @@ impl MemoryIndex {
         {
             self.times.push(largest);
         }
+    }
+
+    /// Takes in what a newer index says of batches from a position, and offset, on.
+    fn take_in(&mut self, newer: &Self, position: u64, relative_offset: u32) {
+        let offsets = newer.offsets.iter();
+        let later = offsets.filter(|entry| u64::from(entry.position) >= position);
+        self.offsets.extend(later);
+        let times = newer.times.iter().copied().chain(newer.largest);
+        for entry in times.filter(|entry| entry.relative_offset >= relative_offset) {
+            if self
+                .largest
+                .is_none_or(|largest| entry.timestamp > largest.timestamp)
+            {
+                self.largest = Some(entry);
+            }
+            if Some(entry) != newer.largest {
+                self.note_largest();
+            }
+        }
+        self.bytes_since_entry = newer.bytes_since_entry;
     }
 
     /// Whether another entry might not fit into `max_bytes` (`segment.index.bytes`).
@@ -168,7 +183,7 @@ impl Segment {
             base,
             sealed_len: OnceLock::new(),
             end: OnceLock::new(),
-            damage: OnceLock::new(),
+            damage: RwLock::default(),
             index: RwLock::new(Index::Memory(MemoryIndex::default())),
             aborted: AbortedIndex::empty(),
             verified: Verified::from(0),
@@ -190,7 +205,7 @@ impl Segment {
             base,
             sealed_len: OnceLock::new(),
             end: OnceLock::new(),
-            damage: OnceLock::new(),
+            damage: RwLock::default(),
             index: RwLock::new(Index::Memory(index)),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),
@@ -213,7 +228,7 @@ impl Segment {
             base,
             sealed_len: OnceLock::from(len),
             end: OnceLock::new(),
-            damage: OnceLock::new(),
+            damage: RwLock::default(),
             index: RwLock::new(Index::Files { offsets, times }),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(len),
@@ -240,7 +255,7 @@ impl Segment {
             base,
             sealed_len: OnceLock::from(len),
             end: OnceLock::from(end),
-            damage: OnceLock::new(),
+            damage: RwLock::default(),
             index: RwLock::new(Index::Files { offsets, times }),
             aborted,
             verified: Verified::from(0),
@@ -291,9 +306,31 @@ impl Segment {
         let _ = self.end.set(end);
     }
 
-    /// Notes what recovery found damaged, and kept.
-    pub(super) fn set_damage(&self, damage: Vec<Range<u64>>) {
-        let _ = self.damage.set(damage);
+    /// Where the segment after it begins, if there is one.
+    pub(super) fn end(&self) -> Option<Offset> {
+        self.end.get().copied()
+    }
+
+    /// Notes that a stretch is damaged, which takes in what was found within it before. Whether
+    /// that was news.
+    pub(super) fn add_damage(&self, lost: Lost) -> bool {
+        let mut damage = self.damage.write();
+        if damage.contains(&lost) {
+            return false;
+        }
+        let apart = |known: &&Lost| {
+            known.bytes.end <= lost.bytes.start || known.bytes.start >= lost.bytes.end
+        };
+        let mut stretches: Vec<Lost> = damage.iter().filter(apart).cloned().collect();
+        let at = stretches.partition_point(|known| known.bytes.start < lost.bytes.start);
+        stretches.insert(at, lost);
+        *damage = stretches.into();
+        true
+    }
+
+    /// What is known to be damaged.
+    pub(super) fn damage(&self) -> Arc<[Lost]> {
+        self.damage.read().clone()
     }
 
     /// A walk over its batches, which knows what cannot be in it.
@@ -304,8 +341,7 @@ impl Segment {
         start: u64,
         limit: u64,
     ) -> Scan<'a> {
-        let damage = self.damage.get().map_or(&[][..], Vec::as_slice);
-        let scan = Scan::new(file, depth, self.base, start, limit).with_damage(damage);
+        let scan = Scan::new(file, depth, self.base, start, limit).with_damage(self.damage());
         match self.end.get() {
             Some(end) => scan.below(*end),
             None => scan,
@@ -326,9 +362,14 @@ impl Segment {
         }
     }
 
-    /// Puts indexes that were built again in the place of those that are in files.
-    pub(super) fn replace_index(&self, index: MemoryIndex) {
-        *self.index.write() = Index::Memory(index);
+    /// Puts indexes that were built again, up to a position and the offset there, in the place of
+    /// those that are there. What was appended meanwhile stays.
+    pub(super) fn replace_index(&self, mut rebuilt: MemoryIndex, to: u64, next_offset: Offset) {
+        let mut index = self.index.write();
+        if let (Index::Memory(current), None) = (&*index, self.sealed_len()) {
+            rebuilt.take_in(current, to, relative(self.base, next_offset));
+        }
+        *index = Index::Memory(rebuilt);
     }
 
     pub(super) fn path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
@@ -344,7 +385,7 @@ impl Segment {
     }
 
     /// The `.log` file, for reading.
-    pub(super) fn log_file(&self, files: Files<'_>) -> io::Result<std::sync::Arc<dyn File>> {
+    pub(super) fn log_file(&self, files: Files<'_>) -> io::Result<Arc<dyn File>> {
         let (kind, mode) = match self.sealed_len() {
             Some(_) => (FileKind::SealedLog, OpenMode::Read),
             None => (FileKind::ActiveLog, OpenMode::Write),
@@ -357,7 +398,7 @@ impl Segment {
         &self,
         files: Files<'_>,
         new: bool,
-    ) -> io::Result<std::sync::Arc<dyn File>> {
+    ) -> io::Result<Arc<dyn File>> {
         let mode = if new {
             OpenMode::Create
         } else {
@@ -373,7 +414,7 @@ impl Segment {
         kind: FileKind,
         file: SegmentFile,
         mode: OpenMode,
-    ) -> io::Result<std::sync::Arc<dyn File>> {
+    ) -> io::Result<Arc<dyn File>> {
         let key = FileKey {
             segment: self.number,
             kind,
@@ -408,49 +449,13 @@ impl Segment {
         self.floor_offset_entry(files, |entry| entry.relative_offset <= target)
     }
 
-    /// The last position ≤ `position` at which a batch begins, as far as the index knows.
-    pub(super) fn boundary_before(&self, files: Files<'_>, position: u64) -> io::Result<u64> {
-        let floor =
-            self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)?;
-        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
-    }
-
-    /// The first position > `position` at which a batch begins, as far as the index knows.
-    pub(super) fn boundary_after(
+    /// The last entry of the offset index for a batch that begins at or before `position`.
+    pub(super) fn entry_at_or_before(
         &self,
         files: Files<'_>,
         position: u64,
-    ) -> io::Result<Option<u64>> {
-        let beyond = |entry: &OffsetEntry| u64::from(entry.position) > position;
-        let count = match &*self.index.read() {
-            Index::Memory(index) => {
-                let after = index.offsets.partition_point(|entry| !beyond(entry));
-                return Ok(index
-                    .offsets
-                    .get(after)
-                    .map(|entry| u64::from(entry.position)));
-            }
-            Index::Files { offsets, .. } => *offsets,
-        };
-        let file = self.open(
-            files,
-            FileKind::OffsetIndex,
-            SegmentFile::OffsetIndex,
-            OpenMode::Read,
-        )?;
-        // Damage is rare: a walk over the index will do.
-        for entry in 0..count {
-            let mut bytes = [0; offset_index::ENTRY_LENGTH];
-            let at = (entry * offset_index::ENTRY_LENGTH) as u64;
-            if read_full_at(&*file, &mut bytes, at)? < bytes.len() {
-                break;
-            }
-            let entry = OffsetEntry::decode(bytes);
-            if beyond(&entry) {
-                return Ok(Some(u64::from(entry.position)));
-            }
-        }
-        Ok(None)
+    ) -> io::Result<Option<OffsetEntry>> {
+        self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)
     }
 
     fn floor_offset_entry(
@@ -572,7 +577,7 @@ impl Segment {
 /// Index files that were just written.
 #[derive(Debug, Default)]
 pub(super) struct IndexFiles {
-    pub(super) files: Vec<std::sync::Arc<dyn File>>,
+    pub(super) files: Vec<Arc<dyn File>>,
     offsets: usize,
     times: usize,
 }

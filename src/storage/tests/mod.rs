@@ -3,6 +3,7 @@
 mod any_bytes;
 mod contract;
 mod cost;
+mod damage;
 mod faults;
 mod files;
 mod idempotence;

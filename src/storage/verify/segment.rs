@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::batch::{BatchHeader, EndMarker};
 use crate::io::{File, OpenMode, read_full_at};
 use crate::model::Offset;
+use crate::storage::damage::Lost;
 use crate::storage::format::names::SegmentFile;
 use crate::storage::format::txn_index::{self, AbortedEntry};
 use crate::storage::scan::{Depth, Scan, ScanError, Scanned};
@@ -115,10 +116,8 @@ impl SegmentCheck<'_> {
         out: &mut Out<'_>,
     ) -> Result<Walked, (u64, io::Error)> {
         let known = &self.partition.known;
-        let mut scan = Scan::new(file, Depth::Checksums, self.base, 0, self.len);
-        if known.gaps_below <= self.base {
-            scan = scan.without_gaps();
-        }
+        let mut scan =
+            Scan::new(file, Depth::Checksums, self.base, 0, self.len).gaps_below(known.gaps_below);
         if let Some(next_base) = self.next_base {
             scan = scan.below(next_base);
         }
@@ -143,7 +142,7 @@ impl SegmentCheck<'_> {
                 Err(ScanError::Io(error)) => return Err((position, error)),
             };
             let island = scan.step_over_damage().map_err(|error| (position, error))?;
-            let Some(bytes) = island else {
+            let Some(Lost { bytes, offsets }) = island else {
                 let lost = self
                     .tail(file, position, from, reason, carried, out)
                     .map_err(|error| (position, error))?;
@@ -157,7 +156,7 @@ impl SegmentCheck<'_> {
             seen_from = Some(scan.next_offset());
             out.say(Finding {
                 bytes: Some(bytes),
-                offsets: Some(from..scan.next_offset()),
+                offsets: Some(offsets),
                 standing: known.standing(from),
                 ..self.finding(Meaning::RecordsLost, reason)
             });
@@ -166,7 +165,7 @@ impl SegmentCheck<'_> {
         carried.next = Some(next);
         if let Some(next_base) = self.next_base
             && next < next_base
-            && next >= known.gaps_below
+            && next_base > known.gaps_below
         {
             seen_from = Some(next_base);
             out.say(Finding {
