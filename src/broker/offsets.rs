@@ -123,7 +123,14 @@ fn look_up(
             };
             Ok(end(offset, Some(log.leader_epoch())))
         }
-        OffsetQuery::MaxTimestamp => Ok(log.max_timestamp()?.map(record)),
+        // As for a search by time, the bound hides what was found.
+        OffsetQuery::MaxTimestamp => {
+            let visible = |found: &TimestampOffset| match isolation {
+                Isolation::ReadCommitted => found.offset < offsets.last_stable,
+                Isolation::ReadUncommitted | Isolation::LogEnd => true,
+            };
+            Ok(log.max_timestamp()?.filter(visible).map(record))
+        }
         OffsetQuery::LatestTiered => Ok(None),
         OffsetQuery::AtOrAfter(at) => Ok(log.first_at_or_after(at, isolation)?.map(record)),
     }

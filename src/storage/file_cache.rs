@@ -114,6 +114,11 @@ impl FileCache {
         Ok(file)
     }
 
+    /// A file that is read once, outside the cache.
+    pub(super) fn open_once(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.io.open(path, OpenMode::Read)
+    }
+
     /// A file that is written once, outside the cache.
     pub(super) fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.io.open(path, OpenMode::Create)
@@ -163,6 +168,7 @@ impl FileCache {
             FileKind::SealedLog,
             FileKind::OffsetIndex,
             FileKind::TimeIndex,
+            FileKind::TxnIndex,
         ];
         let closed: Vec<Entry> = {
             let mut entries = self.entries.lock();

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::io::{DirEntry, File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
-use super::aborted::marker_of;
+use super::aborted::{marker_of, recall};
 use super::core::Context;
 use super::damage::Lost;
 use super::epochs::Epochs;
@@ -619,10 +619,13 @@ impl Loader<'_> {
         }
         let (from, mut producers) = newest.unwrap_or((Offset(0), Producers::default()));
         self.read_back(&mut producers, from, segments, end)?;
+        let mut aborted = Vec::new();
         self.each_batch(segments, from, end, |batch, file| {
-            producers.replay(&batch.header, marker_of(file, batch)?);
+            let step = producers.replay(&batch.header, marker_of(file, batch)?);
+            aborted.extend(step.and_then(|step| step.aborted()));
             Ok(())
         })?;
+        recall(self.context, segments, end.offset, from, &aborted);
         Ok(producers)
     }
 

@@ -373,7 +373,9 @@ impl Log {
         } else {
             i64::from(writer.jitter) % jitter_max
         };
-        let segment_bytes = config.segment_bytes.min(self.context.core.segment_bytes_max);
+        let segment_bytes = config
+            .segment_bytes
+            .min(self.context.core.segment_bytes_max);
         let too_large = view.end.position + header.total_len() as u64 > segment_bytes;
         let too_old = waited > config.segment_ms.saturating_sub(jitter);
         let index_full = active
@@ -625,6 +627,13 @@ impl Log {
         if syncing.durable {
             self.context.note_durable(end);
         }
+        if !syncing.sealed.is_empty()
+            // After the sync: it must not tell of what a power cut takes back.
+            && let Err(error) = self.tell_aborted()
+        {
+            let partition = &self.context.directory;
+            tracing::warn!(partition, %error, "cannot write {}", names::TXN_INDEXES);
+        }
     }
 
     /// Writes indexes, snapshots, epochs and `partition.metadata`, adding what must be synced to
@@ -818,6 +827,10 @@ impl Log {
             }
         }
         drop(writer);
+        if let Err(error) = self.complete_aborted() {
+            let partition = &self.context.directory;
+            tracing::warn!(partition, %error, "cannot write the transaction indexes");
+        }
         match self.begin_sync(Chores::Lazy) {
             None => Ok(()),
             Some(syncing) if syncing.overflowed => {

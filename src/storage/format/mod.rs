@@ -15,6 +15,7 @@ pub mod partition_metadata;
 pub mod producer_snapshot;
 pub mod time_index;
 pub mod txn_index;
+pub mod txn_indexes;
 
 /// Why a file's content is not what its name says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

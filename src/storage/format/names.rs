@@ -19,6 +19,7 @@
 //!     00000000000000000000.snapshot    idempotent producers, as of that offset
 //!     leader-epoch-checkpoint          where each leader epoch began
 //!     partition.metadata               topic id
+//!     klamm-transaction-indexes        what the .txnindex files must contain
 //!     <segment's file>.cleaned         of a segment that will replace others, being written
 //!     <base>.log.<end>.swap            such a segment, whole: it replaces those from base to end
 //!     <segment's file>.deleted         out of use, to be removed
@@ -50,6 +51,8 @@ pub const RESERVE: &str = "klamm-reserve";
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic id of one partition.
 pub const PARTITION_METADATA: &str = "partition.metadata";
+/// What the transaction indexes of one partition must contain; Kafka has no such file.
+pub const TXN_INDEXES: &str = "klamm-transaction-indexes";
 
 /// Ending of a directory that is to be removed.
 pub const DELETE_SUFFIX: &str = "-delete";

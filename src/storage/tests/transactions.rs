@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::EndMarker;
 use crate::io::{MemoryIo, OpenMode};
-use crate::storage::format::names::SegmentFile;
+use crate::storage::format::names::{self, SegmentFile};
 use crate::storage::format::txn_index;
 
 /// A batch of a transaction.
@@ -198,6 +198,10 @@ enum Step {
     Read {
         max_bytes: u16,
     },
+    /// Files that can be found again suffer while the store runs.
+    Harm {
+        damage: Damage,
+    },
     Stop {
         clean: bool,
         damage: Damage,
@@ -235,6 +239,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Wait),
         1 => any::<u8>().prop_map(|share| Step::DeleteRecords { share }),
         2 => any::<u16>().prop_map(|max_bytes| Step::Read { max_bytes }),
+        1 => damage.clone().prop_map(|damage| Step::Harm { damage }),
         2 => (any::<bool>(), damage).prop_map(|(clean, damage)| Step::Stop { clean, damage }),
     ]
 }
@@ -383,6 +388,10 @@ impl World {
                 self.partition.delete_records(Offset(before)).unwrap();
             }
             Step::Read { max_bytes } => self.check_reads(usize::from(*max_bytes) / 16),
+            Step::Harm { damage } => {
+                wait_committed(&self.partition, Offset(end)).unwrap();
+                self.harm(*damage);
+            }
             Step::Stop { clean, damage } => {
                 wait_committed(&self.partition, Offset(end)).unwrap();
                 if *clean {
@@ -420,16 +429,20 @@ impl World {
         assert_eq!(at, last_stable.max(self.reference.log_start));
     }
 
+    fn harm(&self, damage: Damage) {
+        let dir = self.bed.dir.join("topic.1-0");
+        if self.bed.io.read_dir(&dir).is_ok() {
+            damage_files(&self.bed.io, &dir, damage);
+        }
+    }
+
     fn restart(&mut self, damage: Damage) {
-        let (io, dir) = (self.bed.io.clone(), self.bed.dir.join("topic.1-0"));
         // Nothing of the old store runs on.
         let idle = Bed::new(MemoryIo::shared(), Path::new("/"));
         let (empty, _) = idle.open();
         self.partition = idle.attach(&empty, 1);
         self.store = empty;
-        if io.read_dir(&dir).is_ok() {
-            damage_files(&io, &dir, damage);
-        }
+        self.harm(damage);
         let (store, _) = self.bed.open();
         self.partition = self.bed.attach(&store, 1);
         store.recover();
@@ -446,6 +459,7 @@ fn damage_files(io: &SharedIo, dir: &Path, damage: Damage) {
     let index = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         matches!(SegmentFile::parse(name), Some((SegmentFile::TxnIndex, _)))
+            || name == names::TXN_INDEXES
     };
     let entries = io.read_dir(dir).unwrap();
     let paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path).collect();

@@ -5,6 +5,12 @@
 //! makes their markers durable. Those of a sealed segment are read from its file, which has no
 //! checksum of its own: what it must contain is remembered. Whatever is not known, or turns out to
 //! be otherwise, is found again in the control batches: they are the truth, the file is not.
+//!
+//! What one segment has is here; looking for it is `find`, and remembering it over a restart
+//! `told`.
+
+mod find;
+mod told;
 
 use std::io;
 use std::sync::Arc;
@@ -17,24 +23,19 @@ use crate::model::Offset;
 
 use super::file_cache::FileKind;
 use super::format::names::SegmentFile;
-use super::format::producer_snapshot;
 use super::format::txn_index::{self, AbortedEntry};
-use super::log::Log;
-use super::offsets::View;
-use super::outcome::ReadError;
-use super::producers::{Producers, Step};
-use super::read::{read_exact, storage};
-use super::scan::{Depth, ScanError, Scanned};
+use super::producers::Step;
+use super::read::read_exact;
+use super::scan::Scanned;
 use super::segment::{Files, Segment};
+
+pub(super) use told::recall;
 
 /// Aborted transactions of one segment that are kept in memory: a segment that has more is ended.
 const ENTRIES_MAX: usize = 65_536;
 
 /// The largest batch that is looked at for a transaction marker; a marker is one small record.
 const MARKER_BATCH_BYTES_MAX: usize = 4096;
-
-/// How often a search is repeated because segments went or came while it ran.
-const ATTEMPTS_MAX: usize = 3;
 
 /// The aborted transactions whose markers are in one segment.
 #[derive(Debug)]
@@ -55,15 +56,15 @@ enum State {
 
 /// What a transaction index file must contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Summary {
+struct Summary {
     /// How many entries.
-    pub(super) entries: usize,
+    entries: usize,
     /// CRC-32C of their bytes.
-    pub(super) crc: u32,
+    crc: u32,
 }
 
 impl Summary {
-    pub(super) fn of(entries: &[AbortedEntry]) -> Self {
+    fn of(entries: &[AbortedEntry]) -> Self {
         Self {
             entries: entries.len(),
             crc: crc32c::crc32c(&txn_index::encode(entries)),
@@ -96,6 +97,11 @@ impl AbortedIndex {
     /// Of a segment that was found.
     pub(super) fn unknown() -> Self {
         Self(Mutex::new(State::Unknown { added: Vec::new() }))
+    }
+
+    /// Whether transactions were aborted in a segment of which the rest is not known.
+    fn is_known_in_part(&self) -> bool {
+        matches!(&*self.0.lock(), State::Unknown { added } if !added.is_empty())
     }
 
     fn is_known(&self) -> bool {
@@ -132,6 +138,31 @@ impl AbortedIndex {
                 entries,
                 written: 0,
             };
+        }
+    }
+
+    /// Takes in all entries, as a start found them.
+    fn set_entries(&self, entries: Vec<AbortedEntry>) {
+        *self.0.lock() = State::Memory {
+            entries,
+            written: 0,
+        };
+    }
+
+    /// Leaves the entries in the file, which is expected to be so.
+    fn set_file(&self, summary: Summary) {
+        *self.0.lock() = State::File(summary);
+    }
+
+    /// What the file must contain for the markers below `end`, if that is known.
+    fn summary(&self, end: Offset) -> Option<Summary> {
+        match &*self.0.lock() {
+            State::Unknown { .. } => None,
+            State::Memory { entries, .. } => {
+                let below = entries.partition_point(|entry| entry.last < end);
+                entries.get(..below).map(Summary::of)
+            }
+            State::File(summary) => Some(*summary),
         }
     }
 
@@ -208,9 +239,21 @@ impl Segment {
             Err(error) => return Err(error),
         };
         if found.is_none() {
+            // The open file may be one that has no name any more.
+            files.cache.forget(self.number);
             self.aborted.forget();
         }
         Ok(found)
+    }
+
+    /// The entries that a start was told of, if the file has them in front.
+    fn told_aborted(&self, files: Files<'_>, told: Summary) -> Option<Vec<AbortedEntry>> {
+        if told.entries == 0 {
+            return Some(Vec::new());
+        }
+        let path = self.path(files.dir, SegmentFile::TxnIndex);
+        let file = files.cache.open_once(&path).ok()?;
+        read_told(&*file, told).ok()?
     }
 
     /// The entries in the file, if it is as it should be.
@@ -221,17 +264,19 @@ impl Segment {
     ) -> io::Result<Option<Vec<AbortedEntry>>> {
         let (kind, name) = (FileKind::TxnIndex, SegmentFile::TxnIndex);
         let file = self.open(files, kind, name, OpenMode::Read)?;
-        let len = summary.entries * txn_index::ENTRY_LENGTH;
-        if file.len()? != len as u64 {
-            return Ok(None);
-        }
-        let bytes = match read_exact(&*file, 0, len) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            bytes => bytes?,
-        };
-        let whole = crc32c::crc32c(&bytes) == summary.crc;
-        Ok(txn_index::decode(&bytes).ok().filter(|_| whole))
+        read_told(&*file, summary)
     }
+}
+
+/// The entries in front of a file, if they are those that are meant.
+fn read_told(file: &dyn File, told: Summary) -> io::Result<Option<Vec<AbortedEntry>>> {
+    let len = told.entries.saturating_mul(txn_index::ENTRY_LENGTH);
+    if file.len()? < len as u64 {
+        return Ok(None);
+    }
+    let bytes = read_exact(file, 0, len)?;
+    let whole = crc32c::crc32c(&bytes) == told.crc;
+    Ok(txn_index::decode(&bytes).ok().filter(|_| whole))
 }
 
 /// As `TransactionIndex.collectAbortedTxns`. The entries' markers ascend.
@@ -259,131 +304,6 @@ pub(super) fn marker_of(file: &dyn File, batch: &Scanned) -> io::Result<Option<E
     let bytes = read_exact(file, batch.position, header.total_len())?;
     let whole = header.crc_matches(&bytes);
     Ok(whole.then(|| EndMarker::of(&bytes)).flatten())
-}
-
-impl Log {
-    /// The aborted transactions that overlap the offsets from `from` to below `upper`, in the
-    /// order of their markers.
-    pub(super) fn aborted_between(
-        &self,
-        from: Offset,
-        upper: Offset,
-    ) -> Result<Vec<AbortedEntry>, ReadError> {
-        for _ in 0..ATTEMPTS_MAX {
-            if let Some(found) = self.known_aborted_between(from, upper)? {
-                return Ok(found);
-            }
-            self.find_aborted()?;
-        }
-        Err(ReadError::Storage(
-            "the aborted transactions are not to be found".to_owned(),
-        ))
-    }
-
-    fn known_aborted_between(
-        &self,
-        from: Offset,
-        upper: Offset,
-    ) -> Result<Option<Vec<AbortedEntry>>, ReadError> {
-        let view = self.published().load();
-        let mut overlapping = Vec::new();
-        for segment in view.segments_from(from) {
-            let found = segment.aborted_between(self.context().files(), from, upper);
-            let Some(mut found) = found.map_err(storage)? else {
-                return Ok(None);
-            };
-            overlapping.append(&mut found.entries);
-            if found.complete {
-                break;
-            }
-        }
-        Ok(Some(overlapping))
-    }
-
-    /// Finds the aborted transactions of all segments where they are not known, in their control
-    /// batches, and writes the files again. Reads the headers of all batches of these segments.
-    fn find_aborted(&self) -> Result<(), ReadError> {
-        let _one_at_a_time = self.finding_aborted.lock();
-        let view = arc_swap::Guard::into_inner(self.published().load());
-        let unknown = |segment: &&Arc<Segment>| !segment.aborted.is_known();
-        let Some(first) = view.segments.iter().position(|each| unknown(&each)) else {
-            return Ok(());
-        };
-        let partition = &self.context().directory;
-        let (start, mut producers) = self.producers_before(&view, first);
-        for (number, segment) in view.segments.iter().enumerate().skip(start) {
-            let mut entries = Vec::new();
-            let limit = view.limit(segment, view.end);
-            if limit > 0 {
-                let file = self.log_file(segment)?;
-                self.replay_transactions(segment, &*file, limit, &mut producers, &mut entries)?;
-            }
-            if unknown(&segment) {
-                tracing::debug!(
-                    partition,
-                    segment = segment.base.0,
-                    aborted = entries.len(),
-                    "looked for aborted transactions"
-                );
-                let next = view.segments.get(number + 1);
-                let end = next.map_or(view.end.offset, |next| next.base);
-                segment.aborted.learn(entries, end);
-            }
-        }
-        let _no_others = self.stop_naming();
-        if self.context().is_deleted() {
-            return Err(ReadError::Deleted);
-        }
-        for segment in view.segments.iter() {
-            match segment.write_aborted(self.context().files()) {
-                Ok(_) => {}
-                // They serve from memory as well.
-                Err(error) => {
-                    tracing::warn!(partition, %error, "cannot write a transaction index");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The producers at the base of a segment: the given one, or one before it.
-    fn producers_before(&self, view: &View, segment: usize) -> (usize, Producers) {
-        let context = self.context();
-        for (number, segment) in view.segments.iter().enumerate().take(segment + 1).rev() {
-            let path = segment.path(&context.path, SegmentFile::Snapshot);
-            let snapshot = context.core.io.read(&path).ok();
-            if let Some(entries) = snapshot.and_then(|bytes| producer_snapshot::decode(&bytes).ok())
-            {
-                return (number, Producers::from_snapshot(&entries));
-            }
-        }
-        (0, Producers::default())
-    }
-
-    fn replay_transactions(
-        &self,
-        segment: &Segment,
-        file: &dyn File,
-        limit: u64,
-        producers: &mut Producers,
-        aborted: &mut Vec<AbortedEntry>,
-    ) -> Result<(), ReadError> {
-        let mut scan = segment.scan(file, Depth::Headers, 0, limit);
-        loop {
-            let batch = match scan.next() {
-                Ok(Some(batch)) => batch,
-                Ok(None) => return Ok(()),
-                Err(ScanError::Io(error)) => return Err(storage(error)),
-                Err(ScanError::Damaged { .. }) => match scan.step_over_damage().map_err(storage)? {
-                    Some(_) => continue,
-                    None => return Ok(()),
-                },
-            };
-            let marker = marker_of(file, &batch).map_err(storage)?;
-            let step = producers.replay(&batch.header, marker);
-            aborted.extend(step.and_then(|step| step.aborted()));
-        }
-    }
 }
 
 impl Step {
