@@ -370,3 +370,148 @@ fn a_reader_of_what_goes_is_told_that_it_is_out_of_range() {
         assert!(start(&partition) >= 97);
     });
 }
+
+/// What a power cut within a pass must leave alone.
+struct CutCase {
+    retention_bytes: i64,
+    /// Where the log starts when the pass is through.
+    target: i64,
+    /// Whether records are deleted on request before the pass, and up to where.
+    delete_before: Option<i64>,
+}
+
+/// A bed like another, on what a cut left.
+fn again(io: SharedIo, before: &Bed) -> Bed {
+    let mut bed = Bed::new(io, Path::new("/"));
+    (bed.config, bed.clock) = (before.config.clone(), before.clock.clone());
+    bed
+}
+
+/// Cuts the power after the `cut`-th call that changes anything; whether the pass came through.
+fn cut_within_a_pass(case: &CutCase, cut: usize) -> bool {
+    const RECORDS: i64 = 6;
+    let io = super::power_cut::PowerCutIo::new();
+    let mut bed = bed(io.clone(), Path::new("/"));
+    bed.config.segment_bytes = 150;
+    bed.config.retention_bytes = case.retention_bytes;
+    let (store, _) = bed.open();
+    let partitions: Vec<_> = (1..=2).map(|topic| bed.attach(&store, topic)).collect();
+    for partition in &partitions {
+        for sequence in 0..RECORDS as i32 {
+            if sequence == 3 {
+                partition.begin_epoch(LeaderEpoch(5));
+            }
+            let done = partition
+                .append(sequenced(7, 0, sequence, 1), true)
+                .unwrap();
+            wait_committed(partition, done.next_offset).unwrap();
+        }
+    }
+    io.cut_after(cut);
+    let mut told = vec![0; partitions.len()];
+    if let Some(before) = case.delete_before {
+        let wanted: Vec<_> = partitions
+            .iter()
+            .map(|partition| (partition.clone(), Offset(before)))
+            .collect();
+        for (told, deleted) in told.iter_mut().zip(store.delete_records(&wanted)) {
+            *told = deleted.map_or(0, |start| start.0);
+        }
+    }
+    store.apply_retention(Haste::Usual);
+    for (told, partition) in told.iter_mut().zip(&partitions) {
+        *told = start(partition).max(*told);
+    }
+    let whole = !io.is_off();
+    drop((partitions, store));
+    for seed in 0..4 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut io = io.after_cut(&mut random);
+        for round in 0..2 {
+            let bed = again(io.clone(), &bed);
+            let context = format!("cut {cut}, seed {seed}, round {round}");
+            let (store, _) = bed.open();
+            store.apply_retention(Haste::Usual);
+            for (topic, told) in (1..).zip(&told) {
+                let partition = bed.attach(&store, topic);
+                let offsets = partition.offsets().unwrap();
+                let found = offsets.log_start.0;
+                assert!(
+                    found >= *told,
+                    "{context}: the log start went back to {found}"
+                );
+                assert!(
+                    found <= case.target.max(case.delete_before.unwrap_or(0)),
+                    "{context}: {found} starts too late"
+                );
+                assert_eq!(offsets.log_end, Offset(RECORDS), "{context}");
+                let all = read_all(&partition, found, 1 << 20, Isolation::LogEnd);
+                let numbers: Vec<i64> = all.iter().map(|(offset, _)| *offset).collect();
+                assert_eq!(numbers, (found..RECORDS).collect::<Vec<_>>(), "{context}");
+                let epoch =
+                    |offset: i64| (found <= offset).then_some(if offset < 3 { 0 } else { 5 });
+                for offset in found..RECORDS {
+                    let told = partition.epoch_at(Offset(offset)).unwrap();
+                    assert_eq!(told.map(|epoch| epoch.0), epoch(offset), "{context}");
+                }
+                let end = partition.epoch_end(LeaderEpoch(5)).unwrap();
+                assert_eq!(end, Some((LeaderEpoch(5), Offset(RECORDS))), "{context}");
+                // The producer is known, whether or not its batches are still there.
+                let retry = partition.append(sequenced(7, 0, 5, 1), true);
+                let retry = retry.unwrap_or_else(|error| panic!("{context}: {error}"));
+                assert_eq!(
+                    (retry.duplicate, retry.base_offset),
+                    (true, Offset(5)),
+                    "{context}"
+                );
+            }
+            // Once more, after a cut within what the first start did.
+            store.apply_retention(Haste::Usual);
+            drop(store);
+            io = io.after_cut(&mut random);
+        }
+        // A log that came back takes the next batch.
+        let bed = again(io, &bed);
+        let (store, _) = bed.open();
+        let partition = bed.attach(&store, 1);
+        store.apply_retention(Haste::Usual);
+        let latest = case.target.max(case.delete_before.unwrap_or(0));
+        let reached = case.target.max(told[0])..=latest;
+        assert!(reached.contains(&start(&partition)), "the pass ends");
+        let next = partition.append(sequenced(7, 0, 6, 1), true).unwrap();
+        assert_eq!((next.duplicate, next.base_offset), (false, Offset(RECORDS)));
+        wait_committed(&partition, next.next_offset).unwrap();
+    }
+    whole
+}
+
+#[test]
+fn a_power_cut_within_a_pass_takes_nothing_else_and_brings_nothing_back() {
+    let size = sequenced(7, 0, 0, 1).bytes.len() as i64;
+    let cases = [
+        CutCase {
+            retention_bytes: 0,
+            target: 6,
+            delete_before: None,
+        },
+        CutCase {
+            retention_bytes: size * 2,
+            target: 4,
+            delete_before: None,
+        },
+        CutCase {
+            retention_bytes: -1,
+            target: 0,
+            delete_before: Some(5),
+        },
+        CutCase {
+            retention_bytes: size * 4,
+            target: 2,
+            delete_before: Some(1),
+        },
+    ];
+    for case in &cases {
+        let cuts = (0..).find(|cut| cut_within_a_pass(case, *cut)).unwrap();
+        assert!(cuts > 5, "{cuts}");
+    }
+}
