@@ -120,6 +120,7 @@ mod tests {
     use crate::broker::fetch::{FetchFrom, FetchOptions};
     use crate::broker::offsets::OffsetQuery;
     use crate::broker::produce::ProduceError;
+    use crate::broker::records::NewLogStart;
     use crate::broker::testing::{NOW, broker_on, topic};
     use crate::catalog::Topic;
     use crate::model::{Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition};
@@ -279,13 +280,18 @@ mod tests {
     async fn records_are_deleted_once_they_are_durable() {
         let bed = Bed::new().await;
         bed.broker.append(&bed.topic, PARTITION, record(1)).unwrap();
-        let early = bed.broker.delete_records(&bed.topic, PARTITION, None);
+        let wanted = |before| {
+            [NewLogStart {
+                topic: Arc::clone(&bed.topic),
+                partition: PARTITION,
+                before,
+            }]
+        };
+        let all = wanted(None);
+        let early = bed.broker.delete_records(&all);
         assert!(tokio::time::timeout(SOON, early).await.is_err());
         bed.gate.open();
-        let deleted = bed
-            .broker
-            .delete_records(&bed.topic, PARTITION, Some(Offset(2)))
-            .await;
-        assert_eq!(deleted.unwrap(), Offset(2));
+        let deleted = bed.broker.delete_records(&wanted(Some(Offset(2)))).await;
+        assert_eq!(deleted, [Ok(Offset(2))]);
     }
 }

@@ -1,10 +1,12 @@
 //! Deleting records from the beginning of a partition.
 
+use std::sync::Arc;
+
 use super::Broker;
 use super::partitions::PartitionError;
 use crate::catalog::Topic;
 use crate::model::{Offset, PartitionId, TopicPartition};
-use crate::storage::{AppendError, ReadError};
+use crate::storage::{AppendError, Partition, ReadError};
 
 /// Why records were not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,25 +28,55 @@ pub enum DeleteRecordsError {
     Commit(#[from] AppendError),
 }
 
+/// Where the log of a partition is to begin.
+#[derive(Clone, Debug)]
+pub struct NewLogStart {
+    /// The topic.
+    pub topic: Arc<Topic>,
+    /// Its partition.
+    pub partition: PartitionId,
+    /// The first offset that stays; `None` is the high watermark.
+    pub before: Option<Offset>,
+}
+
 impl Broker {
-    /// Makes `before` the first readable offset, or the high watermark if it is `None`; gives the
-    /// log start offset that there is then, which may be later already. Durable when it returns.
+    /// Moves log starts; gives those that there are then, which may be later already. Durable when
+    /// it returns, and one write for all of them.
     ///
-    /// Waits until the log end that it finds is durable, so that a producer can delete what it
+    /// Waits until the log ends that it finds are durable, so that a producer can delete what it
     /// was told is appended.
     pub async fn delete_records(
         &self,
-        topic: &Topic,
-        partition: PartitionId,
-        before: Option<Offset>,
-    ) -> Result<Offset, DeleteRecordsError> {
-        let log = self.partition(
-            &TopicPartition {
-                topic: topic.id,
-                partition,
-            },
-            None,
-        )?;
+        wanted: &[NewLogStart],
+    ) -> Vec<Result<Offset, DeleteRecordsError>> {
+        let mut judged = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            judged.push(self.may_start_at(wanted).await);
+        }
+        let moves: Vec<_> = judged.iter().flatten().cloned().collect();
+        let store = Arc::clone(&self.store);
+        // Not on a thread of the runtime: it waits for the disk.
+        let moved = tokio::task::spawn_blocking(move || store.delete_records(&moves)).await;
+        let mut moved = moved.unwrap_or_default().into_iter();
+        let stopping = || ReadError::Storage("the broker is stopping".to_owned());
+        let settle = |judged: Result<_, _>| {
+            judged?;
+            Ok(moved.next().unwrap_or_else(|| Err(stopping()))?)
+        };
+        judged.into_iter().map(settle).collect()
+    }
+
+    /// The log of a partition, and the offset that may become its start.
+    async fn may_start_at(
+        &self,
+        wanted: &NewLogStart,
+    ) -> Result<(Arc<Partition>, Offset), DeleteRecordsError> {
+        let topic = &wanted.topic;
+        let id = TopicPartition {
+            topic: topic.id,
+            partition: wanted.partition,
+        };
+        let log = self.partition(&id, None)?;
         if topic.name.is_internal() {
             return Err(DeleteRecordsError::InternalTopic(topic.name.to_string()));
         }
@@ -54,7 +86,7 @@ impl Broker {
         let end = log.offsets()?.log_end;
         log.committed(end).await?;
         let offsets = log.offsets()?;
-        let before = before.unwrap_or(offsets.high_watermark);
+        let before = wanted.before.unwrap_or(offsets.high_watermark);
         if before.0 < 0 || before > offsets.high_watermark {
             return Err(DeleteRecordsError::Read(ReadError::OutOfRange {
                 offset: before,
@@ -62,10 +94,7 @@ impl Broker {
                 log_end: offsets.high_watermark,
             }));
         }
-        if before <= offsets.log_start {
-            return Ok(offsets.log_start);
-        }
-        Ok(log.delete_records(before)?)
+        Ok((log, before))
     }
 }
 
@@ -75,6 +104,19 @@ mod tests {
     use crate::broker::testing::{batch, broker, topic};
 
     const PARTITION: PartitionId = PartitionId(0);
+
+    async fn delete(
+        broker: &Broker,
+        topic: &Arc<Topic>,
+        before: Option<i64>,
+    ) -> Result<Offset, DeleteRecordsError> {
+        let wanted = NewLogStart {
+            topic: Arc::clone(topic),
+            partition: PARTITION,
+            before: before.map(Offset),
+        };
+        broker.delete_records(&[wanted]).await.pop().unwrap()
+    }
 
     #[tokio::test]
     async fn the_log_starts_where_it_is_told_and_never_goes_back() {
@@ -90,15 +132,11 @@ mod tests {
             (None, 3),
             (Some(3), 3),
         ] {
-            let deleted = broker
-                .delete_records(&topic, PARTITION, before.map(Offset))
-                .await;
+            let deleted = delete(&broker, &topic, before).await;
             assert_eq!(deleted.unwrap(), Offset(start), "{before:?}");
         }
         for before in [-2, 4] {
-            let refused = broker
-                .delete_records(&topic, PARTITION, Some(Offset(before)))
-                .await;
+            let refused = delete(&broker, &topic, Some(before)).await;
             assert!(
                 matches!(
                     refused,
@@ -118,7 +156,7 @@ mod tests {
             ("b", "compact,delete", true),
         ] {
             let topic = topic(&broker, name, 1, &[("cleanup.policy", policy)]).await;
-            let deleted = broker.delete_records(&topic, PARTITION, None).await;
+            let deleted = delete(&broker, &topic, None).await;
             assert_eq!(deleted.is_ok(), allowed, "{policy}: {deleted:?}");
         }
     }

@@ -4,7 +4,7 @@
 //! for -1, and tells where the log starts then. Beyond the high watermark is OFFSET_OUT_OF_RANGE;
 //! a topic whose `cleanup.policy` lacks `delete` is POLICY_VIOLATION; an internal topic is
 //! INVALID_TOPIC_EXCEPTION. A partition named twice keeps its last offset. What is deleted stays
-//! deleted: the new start is durable before the answer.
+//! deleted: the new starts are durable before the answer, all with one write.
 //!
 //! *Versions:* v1 throttling after the response (KIP-219); v2 flexible.
 //!
@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
@@ -20,7 +21,7 @@ use kafka_protocol::messages::delete_records_response::{
 };
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 
-use crate::broker::records::DeleteRecordsError;
+use crate::broker::records::{DeleteRecordsError, NewLogStart};
 use crate::catalog::Topic;
 use crate::kafka::dispatch::{Context, Handler};
 use crate::kafka::error::KafkaCode;
@@ -43,16 +44,31 @@ impl Handler for DeleteRecords {
 
     fn start(context: Context, request: DeleteRecordsRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
-            let mut topics = Vec::with_capacity(request.topics.len());
-            for (name, wanted) in merged(&request.topics) {
-                let topic = context.broker.catalog.image().topic_by_name(name);
-                let mut partitions = Vec::with_capacity(wanted.len());
-                for (index, before) in wanted {
-                    let deleted = delete(&context, topic.as_deref(), index, before).await;
-                    partitions.push(result(index, deleted));
-                }
-                let topic = DeleteRecordsTopicResult::default().with_name(name.clone());
-                topics.push(topic.with_partitions(partitions));
+            let image = context.broker.catalog.image();
+            let asked: Vec<_> = merged(&request.topics)
+                .into_iter()
+                .map(|(name, partitions)| (name, image.topic_by_name(name), partitions))
+                .collect();
+            let wanted: Vec<NewLogStart> = asked
+                .iter()
+                .filter_map(|(_, topic, partitions)| Some((topic.as_ref()?, partitions)))
+                .flat_map(|(topic, partitions)| partitions.iter().map(|one| start_of(topic, one)))
+                .collect();
+            // One for each that is wanted, in this order.
+            let mut deleted = context.broker.delete_records(&wanted).await.into_iter();
+            let mut delete = |topic: Option<&Arc<Topic>>| {
+                topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
+                let deleted = deleted.next().ok_or(ResponseError::UnknownServerError)?;
+                deleted.map_err(|error| error.kafka())
+            };
+            let mut topics = Vec::with_capacity(asked.len());
+            for (name, topic, partitions) in &asked {
+                let answers = partitions
+                    .iter()
+                    .map(|(index, _)| result(*index, delete(topic.as_ref())))
+                    .collect();
+                let topic = DeleteRecordsTopicResult::default().with_name((*name).clone());
+                topics.push(topic.with_partitions(answers));
             }
             Body::encode(
                 &context,
@@ -87,19 +103,13 @@ fn merged(topics: &[DeleteRecordsTopic]) -> Vec<(&TopicName, Vec<(i32, i64)>)> {
     merged
 }
 
-async fn delete(
-    context: &Context,
-    topic: Option<&Topic>,
-    index: i32,
-    before: i64,
-) -> Result<Offset, ResponseError> {
-    let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let before = (before != HIGH_WATERMARK).then_some(Offset(before));
-    let deleted = context
-        .broker
-        .delete_records(topic, PartitionId(index), before)
-        .await;
-    deleted.map_err(|error| error.kafka())
+/// What is wanted of a partition.
+fn start_of(topic: &Arc<Topic>, &(index, before): &(i32, i64)) -> NewLogStart {
+    NewLogStart {
+        topic: Arc::clone(topic),
+        partition: PartitionId(index),
+        before: (before != HIGH_WATERMARK).then_some(Offset(before)),
+    }
 }
 
 impl KafkaCode for DeleteRecordsError {
