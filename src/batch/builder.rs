@@ -41,6 +41,8 @@ pub struct BatchBuilder {
     base_timestamp: Option<Timestamp>,
     max_timestamp: Timestamp,
     count: i32,
+    /// The last offset, relative to the first, where it is not that of the last record.
+    last_offset_delta: Option<i32>,
     payload: Vec<u8>,
 }
 
@@ -58,6 +60,7 @@ impl Default for BatchBuilder {
             base_timestamp: None,
             max_timestamp: NO_TIMESTAMP,
             count: 0,
+            last_offset_delta: None,
             payload: Vec::new(),
         }
     }
@@ -97,6 +100,14 @@ impl BatchBuilder {
         self.producer_id = id.0;
         self.producer_epoch = epoch.0;
         self.base_sequence = first_sequence;
+        self
+    }
+
+    /// Last offset that the batch stands for, relative to its first, where records at its end are
+    /// missing: readers go on behind it. The cleaner leaves such batches, and a repair of damage.
+    #[must_use]
+    pub fn last_offset_delta(mut self, delta: i32) -> Self {
+        self.last_offset_delta = Some(delta);
         self
     }
 
@@ -192,7 +203,9 @@ impl BatchBuilder {
             leader_epoch: self.leader_epoch,
             crc: 0,
             attributes: self.attributes | if self.is_empty() { 0 } else { self.codec.id() },
-            last_offset_delta: self.count.saturating_sub(1),
+            last_offset_delta: self
+                .last_offset_delta
+                .unwrap_or(self.count.saturating_sub(1)),
             base_timestamp: self.base_timestamp.unwrap_or(NO_TIMESTAMP),
             max_timestamp: self.max_timestamp,
             producer_id: self.producer_id,
@@ -262,6 +275,19 @@ mod tests {
             assert!(batch.header.crc_matches(&batch.bytes));
             assert_eq!(records(&batch.bytes).expect("readable").iter().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_batch_without_records_can_stand_for_offsets() {
+        let batch = BatchBuilder::new()
+            .base_offset(Offset(7))
+            .last_offset_delta(4)
+            .build()
+            .expect("a batch");
+        assert!(batch.header.crc_matches(&batch.bytes));
+        assert_eq!(batch.header.record_count, 0);
+        assert_eq!(batch.header.next_offset(), Offset(12));
+        assert_eq!(records(&batch.bytes).expect("readable").iter().count(), 0);
     }
 
     #[test]

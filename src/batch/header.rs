@@ -271,6 +271,25 @@ pub struct ValidBatch {
 }
 
 impl ValidBatch {
+    /// The batch that `bytes` were before something happened to what lies before its checksum:
+    /// with its base offset, leader epoch, length and magic put right. `None` if the checksum says
+    /// that this is not all that is wrong.
+    pub fn put_right(bytes: &[u8], base: Offset, epoch: LeaderEpoch) -> Option<Self> {
+        let length = i32::try_from(bytes.len().checked_sub(LENGTH_OVERHEAD)?).ok()?;
+        let mut head = Vec::with_capacity(bytes.len());
+        head.extend_from_slice(&base.0.to_be_bytes());
+        head.extend_from_slice(&length.to_be_bytes());
+        head.extend_from_slice(&epoch.0.to_be_bytes());
+        head.extend_from_slice(&MAGIC.to_be_bytes());
+        head.extend_from_slice(bytes.get(head.len()..)?);
+        let header = BatchHeader::parse(&head).ok()?;
+        let whole = header.total_len() == head.len() && header.crc_matches(&head);
+        whole.then(|| Self {
+            bytes: Bytes::from(head),
+            header,
+        })
+    }
+
     /// The first 16 bytes as they go to the log; everything from byte 16 on is stored as it is.
     pub fn patched_prefix(&self, base: Offset, epoch: LeaderEpoch) -> [u8; MAGIC_AT] {
         let mut prefix = [0; MAGIC_AT];

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use super::{CommandError, Format, log_dump, log_verify};
+use super::{CommandError, Format, log_dump, log_repair, log_verify};
 use crate::storage::format::names;
 
 /// Exit code for arguments that make no sense.
@@ -25,6 +25,8 @@ enum Verb {
     Dump(log_dump::Args),
     /// Check every byte of a data directory, read-only, and say what is damaged.
     Verify(log_verify::Args),
+    /// Let readers step over damaged records, and say which ones are lost.
+    Repair(log_repair::Args),
 }
 
 /// Runs the command.
@@ -32,6 +34,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<ExitCode, CommandError>
     match &args.verb {
         Verb::Dump(args) => log_dump::run(args, format).map(|()| ExitCode::SUCCESS),
         Verb::Verify(args) => log_verify::run(args, format),
+        Verb::Repair(args) => log_repair::run(args, format),
     }
 }
 

@@ -7,6 +7,7 @@ mod connect;
 mod consume;
 mod log;
 mod log_dump;
+mod log_repair;
 mod log_verify;
 mod output;
 mod produce;

@@ -48,6 +48,11 @@ pub trait Io: Send + Sync + std::fmt::Debug {
     fn read_dir(&self, path: &Path) -> std::io::Result<Vec<DirEntry>>;
     /// Renames a file or directory, replacing a file of the new name.
     fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()>;
+    /// Gives a file a second name, or, where the file system cannot, copies it. The new name is
+    /// durable once its directory is synced.
+    fn link_or_copy(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        copy(self, from, to)
+    }
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> std::io::Result<()>;
     /// Removes a directory and everything in it.
@@ -86,6 +91,29 @@ pub trait Io: Send + Sync + std::fmt::Debug {
         Ok(content)
     }
 }
+
+/// Copies a file, in pieces.
+fn copy<I: Io + ?Sized>(io: &I, from: &Path, to: &Path) -> std::io::Result<()> {
+    let (from, to) = (
+        io.open(from, OpenMode::Read)?,
+        io.open(to, OpenMode::Create)?,
+    );
+    to.set_len(0)?;
+    let mut piece = vec![0; COPY_BYTES];
+    let mut position = 0;
+    loop {
+        let filled = read_full_at(&*from, &mut piece, position)?;
+        let read = piece.get(..filled).unwrap_or_default();
+        if read.is_empty() {
+            return to.sync_data();
+        }
+        to.write_all_at(&[read], position)?;
+        position += filled as u64;
+    }
+}
+
+/// Bytes that are copied at a time.
+const COPY_BYTES: usize = 1024 * 1024;
 
 /// Reads until `buf` is full or the file ends; the number of bytes read.
 pub fn read_full_at(file: &dyn File, buf: &mut [u8], position: u64) -> std::io::Result<usize> {
@@ -243,6 +271,19 @@ pub(crate) mod tests {
             assert_eq!(error.kind(), ErrorKind::NotFound);
             let error = io.open(&inner.join("f"), OpenMode::Create).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound);
+        });
+    }
+
+    #[test]
+    fn a_second_name_keeps_the_bytes_when_the_first_goes() {
+        on_every_io(|io, root| {
+            let (first, second) = (root.join("f"), root.join("g"));
+            let file = io.open(&first, OpenMode::Create).unwrap();
+            let content = vec![7; COPY_BYTES + 9];
+            file.write_all_at(&[&content], 0).unwrap();
+            io.link_or_copy(&first, &second).unwrap();
+            io.remove_file(&first).unwrap();
+            assert_eq!(io.read(&second).unwrap(), content);
         });
     }
 

@@ -10,7 +10,8 @@
 //!
 //! Where to look: an append is `log`, what it makes visible `offsets`, what makes it durable
 //! `commit`; a read is `read` and `lookup`; a start is `store` and `load`; every format on disk
-//! is in [`mod@format`]; whether files at rest are whole, [`mod@verify`].
+//! is in [`mod@format`]; whether files at rest are whole, [`mod@verify`]; what to do
+//! if they are not, [`mod@repair`].
 
 mod aborted;
 mod commit;
@@ -38,6 +39,7 @@ mod pins;
 mod producers;
 mod read;
 pub mod recovery_check;
+pub mod repair;
 mod removal;
 mod rewrite;
 mod retention;

@@ -14,6 +14,7 @@ mod model;
 mod offline;
 mod power_cut;
 mod recovery;
+mod repair;
 mod retention;
 mod space;
 mod swap;

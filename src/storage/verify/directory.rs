@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::io::Io;
 use crate::model::{Offset, PartitionId, TopicId, TopicName, TopicPartition};
+use crate::storage::epochs::Epochs;
 use crate::storage::format::{
     Malformed, journal, meta_properties, names, offset_checkpoint, partition_metadata,
 };
@@ -54,9 +55,21 @@ impl<'a> DataDirectory<'a> {
 
     /// Verifies the partition in the directory `path`.
     pub(super) fn partition(&self, path: &Path, out: &mut Out<'_>) {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return;
-        };
+        if let Some(check) = self.check(path) {
+            check.run(out);
+        }
+    }
+
+    /// The leader epochs of the partition in the directory `path`, if they can be believed.
+    pub(super) fn epochs(&self, path: &Path, out: &mut Out<'_>) -> Option<Epochs> {
+        self.check(path)?.believed_epochs(out)
+    }
+
+    fn check<'p>(&self, path: &'p Path) -> Option<PartitionCheck<'p>>
+    where
+        'a: 'p,
+    {
+        let name = path.file_name()?.to_str()?;
         let of = |offsets: &offset_checkpoint::Offsets| offsets.get(name).copied();
         let durable = topic_partition(self.io, path, name)
             .and_then(|id| self.durable.get(&id))
@@ -73,14 +86,13 @@ impl<'a> DataDirectory<'a> {
                 .max(of(&self.high_watermarks)),
             gaps_below,
         };
-        PartitionCheck {
+        Some(PartitionCheck {
             io: self.io,
             path,
             name,
             scope: self.scope,
             known,
-        }
-        .run(out);
+        })
     }
 }
 

@@ -32,6 +32,7 @@ use crate::io::Io;
 
 pub use finding::{Finding, Meaning, Standing, Summary};
 
+use super::epochs::Epochs;
 use super::format::names;
 
 /// What is looked at.
@@ -102,6 +103,16 @@ pub fn verify(
         }
     }
     Ok(out.summary)
+}
+
+/// The leader epochs of the partition in `dir`, as far as its file of them can be believed.
+pub(super) fn believed_epochs(io: &dyn Io, dir: &Path) -> Option<Epochs> {
+    let mut silent = Out {
+        report: &mut |_| {},
+        summary: Summary::default(),
+    };
+    let parent = dir.parent().unwrap_or(Path::new(""));
+    directory::DataDirectory::read(io, parent, Scope::All, &mut silent).epochs(dir, &mut silent)
 }
 
 /// What a directory is.

@@ -66,8 +66,21 @@ pub(super) struct Carried {
 struct Listing {
     /// Lengths of `.log` files, by base offset.
     logs: BTreeMap<Offset, u64>,
+    /// Ends of the segments that are to replace others, by base offset: that is decided, and they
+    /// have another name until the next start.
+    swaps: BTreeMap<Offset, Offset>,
     /// Everything else that belongs to a segment.
     others: Vec<(SegmentFile, Offset)>,
+}
+
+impl Listing {
+    /// The name that the log of the segment at `base` has now.
+    fn log_name(&self, base: Offset) -> String {
+        match self.swaps.get(&base) {
+            Some(end) => names::swap_name(base, *end),
+            None => SegmentFile::Log.name(base),
+        }
+    }
 }
 
 impl PartitionCheck<'_> {
@@ -107,6 +120,8 @@ impl PartitionCheck<'_> {
             let walked = SegmentCheck {
                 partition: self,
                 base,
+                name: listing.log_name(base),
+                swapped: listing.swaps.contains_key(&base),
                 len,
                 next_base,
             }
@@ -127,6 +142,7 @@ impl PartitionCheck<'_> {
     /// Lists the directory, telling of what does not belong there.
     fn list(&self, out: &mut Out<'_>) -> io::Result<Listing> {
         let mut listing = Listing::default();
+        let mut swapped = Vec::new();
         let mut entries = self.io.read_dir(self.path)?;
         entries.sort_by(|one, other| one.path.cmp(&other.path));
         for entry in &entries {
@@ -145,6 +161,10 @@ impl PartitionCheck<'_> {
                         Some("swap") => "was about to be put in its place",
                         _ => continue,
                     };
+                    if let Some((base, end)) = names::parse_swap(name) {
+                        listing.swaps.insert(base, end);
+                        swapped.push((base, entry.len));
+                    }
                     // A running broker has such files for a while.
                     if self.scope == Scope::All {
                         self.say(out, name, Meaning::Leftover, reason.to_owned());
@@ -152,8 +172,19 @@ impl PartitionCheck<'_> {
                 }
             }
         }
+        for (base, len) in swapped {
+            let end = listing.swaps.get(&base).copied().unwrap_or(base);
+            listing
+                .logs
+                .retain(|other, _| *other < base || *other >= end);
+            listing.logs.insert(base, len);
+        }
         for (kind, base) in &listing.others {
-            if *kind != SegmentFile::Snapshot && !listing.logs.contains_key(base) {
+            // Until a swap is finished, its files are named anyhow.
+            if *kind != SegmentFile::Snapshot
+                && listing.swaps.is_empty()
+                && !listing.logs.contains_key(base)
+            {
                 let reason = "belongs to no segment".to_owned();
                 self.say(out, &kind.name(*base), Meaning::Leftover, reason);
             }
@@ -180,6 +211,12 @@ impl PartitionCheck<'_> {
         if let Err(reason) = decoded {
             self.say(out, name, Meaning::Rebuildable, reason);
         }
+    }
+
+    /// The epochs of the partition, as far as they can be believed.
+    pub(super) fn believed_epochs(&self, out: &mut Out<'_>) -> Option<Epochs> {
+        let listing = self.list(out).ok()?;
+        self.epochs(&listing, out)
     }
 
     /// `leader-epoch-checkpoint`, if it is there and agrees with the batches.
@@ -224,7 +261,7 @@ impl PartitionCheck<'_> {
             if self.scope == Scope::Sealed && listing.logs.last_key_value() == Some((&base, &len)) {
                 return Ok(None);
             }
-            let path = self.path.join(SegmentFile::Log.name(base));
+            let path = self.path.join(listing.log_name(base));
             let file = self.io.open(&path, OpenMode::Read)?;
             let mut scan = Scan::new(&*file, Depth::Headers, base, 0, len);
             loop {

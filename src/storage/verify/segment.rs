@@ -26,6 +26,10 @@ const ZEROS_BYTES: usize = 64 * 1024;
 pub(super) struct SegmentCheck<'a> {
     pub(super) partition: &'a PartitionCheck<'a>,
     pub(super) base: Offset,
+    /// Name of its `.log` file: another one, while it is about to replace other segments.
+    pub(super) name: String,
+    /// Whether it is.
+    pub(super) swapped: bool,
     /// Length of its `.log` file.
     pub(super) len: u64,
     /// First offset of the segment after it; `None` for the last one.
@@ -47,6 +51,7 @@ pub(super) enum Walked {
 }
 
 /// What is held against the batches on the way.
+#[derive(Default)]
 struct Checks {
     offsets: Option<OffsetIndexCheck>,
     times: Option<TimeIndexCheck>,
@@ -57,17 +62,14 @@ struct Checks {
 impl SegmentCheck<'_> {
     /// Verifies everything that belongs to the segment.
     pub(super) fn run(&self, carried: &mut Carried, out: &mut Out<'_>) -> Walked {
-        let name = SegmentFile::Log.name(self.base);
-        let file = match self
-            .partition
-            .io
-            .open(&self.partition.path.join(&name), OpenMode::Read)
-        {
+        let name = &self.name;
+        let path = self.partition.path.join(name);
+        let file = match self.partition.io.open(&path, OpenMode::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Walked::Gone,
             Err(error) => {
                 let (meaning, reason) = (Meaning::Unreadable, error.to_string());
-                self.partition.say(out, &name, meaning, reason);
+                self.partition.say(out, name, meaning, reason);
                 carried.next = self.next_base;
                 return Walked::Damaged {
                     seen_from: self.next_base.unwrap_or(self.base),
@@ -76,7 +78,10 @@ impl SegmentCheck<'_> {
         };
         out.summary.segments += 1;
         out.summary.bytes += self.len;
-        let mut checks = self.indexes(out);
+        let mut checks = match self.swapped {
+            true => Checks::default(),
+            false => self.indexes(out),
+        };
         let walked = match self.walk(&*file, &mut checks, carried, out) {
             Ok(walked) => walked,
             Err((position, error)) => {
@@ -91,6 +96,10 @@ impl SegmentCheck<'_> {
                 };
             }
         };
+        // Its indexes are under other names, and are built again if they are not found.
+        if self.swapped {
+            return walked;
+        }
         let complete = carried.complete
             && walked == Walked::Seen
             && self.base >= self.partition.known.gaps_below;
@@ -103,7 +112,7 @@ impl SegmentCheck<'_> {
     fn finding(&self, meaning: Meaning, reason: String) -> Finding {
         Finding {
             partition: Some(self.partition.name.to_owned()),
-            ..Finding::about(&SegmentFile::Log.name(self.base), meaning, reason)
+            ..Finding::about(&self.name, meaning, reason)
         }
     }
 
@@ -226,6 +235,10 @@ impl SegmentCheck<'_> {
             true => EndMarker::of(scan.bytes_of(batch)?),
             false => None,
         };
+        if header.record_count == 0 && header.producer_id < 0 {
+            // It stands in the place of batches that nobody knows any more.
+            (carried.seen_from, carried.complete) = (header.next_offset(), false);
+        }
         let step = carried.producers.replay(header, marker);
         checks.aborted.extend(step.and_then(|step| step.aborted()));
         Ok(())
