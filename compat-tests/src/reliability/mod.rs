@@ -26,6 +26,7 @@ pub mod load;
 pub mod node;
 pub mod power_cuts;
 pub mod reading;
+pub mod sync_errors;
 
 pub use figure::Figure;
 
@@ -41,7 +42,7 @@ pub struct Entry {
 }
 
 /// All figures, in the order of `all`.
-pub const ALL: &[Entry] = &[power_cuts::ENTRY];
+pub const ALL: &[Entry] = &[power_cuts::ENTRY, sync_errors::ENTRY];
 
 /// What the figures are told.
 #[derive(Clone, Debug)]
