@@ -20,6 +20,7 @@ pub mod audit;
 pub mod check;
 pub mod client;
 pub mod disk;
+pub mod disk_full;
 pub mod figure;
 pub mod ledger;
 pub mod load;
@@ -42,7 +43,7 @@ pub struct Entry {
 }
 
 /// All figures, in the order of `all`.
-pub const ALL: &[Entry] = &[power_cuts::ENTRY, sync_errors::ENTRY];
+pub const ALL: &[Entry] = &[power_cuts::ENTRY, sync_errors::ENTRY, disk_full::ENTRY];
 
 /// What the figures are told.
 #[derive(Clone, Debug)]
