@@ -67,8 +67,10 @@ impl Log {
         self.move_log_start(log_start);
         context.watch.wake();
         let view = self.published().load();
-        let second = view.segments.get(1).map(|second| second.base);
-        if second.is_some_and(|second| second <= view.log_start) {
+        // Where room is low an active segment goes, too, that holds nothing any more.
+        let next = view.segments.get(1).map(|second| second.base);
+        let next = next.or(core.space.is_low().then_some(view.end.offset));
+        if next.is_some_and(|next| next <= view.log_start) {
             core.upkeep.request(context.id, core.clock.monotonic());
         }
     }

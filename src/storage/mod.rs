@@ -68,5 +68,5 @@ pub use outcome::{
 };
 pub use partition::Partition;
 pub use trim::{Freed, Haste};
-pub use store::{OpenError, Opened, Recovered, Store};
+pub use store::{OpenError, Opened, Recovered, Remains, Store};
 pub use watch::Subscription;

@@ -91,12 +91,39 @@ impl Removal {
         changed.notify_one();
     }
 
-    /// Removes what waits, on this thread and at once: a disk is full.
+    /// Removes the files that wait, on this thread and at once: a disk is full. Directories go by
+    /// [`hasten`](Self::hasten), since only their owner knows when a deletion is for good.
     pub(super) fn hurry(&self, io: &SharedIo) {
-        let waiting = std::mem::take(&mut self.state.0.lock().waiting);
-        for doomed in waiting.into_values() {
+        let files: Vec<Doomed> = {
+            let waiting = &mut self.state.0.lock().waiting;
+            let is_file = |doomed: &Doomed| matches!(doomed, Doomed::File(_));
+            let all = std::mem::take(waiting);
+            let (files, rest): (BTreeMap<_, _>, _) =
+                all.into_iter().partition(|(_, doomed)| is_file(doomed));
+            *waiting = rest;
+            files.into_values().collect()
+        };
+        for doomed in files {
             doomed.remove(io);
         }
+    }
+
+    /// Has it removed soon instead of later, if it waits.
+    pub(super) fn hasten(&self, doomed: &Doomed) {
+        let (state, changed) = &*self.state;
+        let mut state = state.lock();
+        let key = state.waiting.iter().find(|(_, other)| *other == doomed);
+        let Some(doomed) = key
+            .map(|(key, _)| *key)
+            .and_then(|key| state.waiting.remove(&key))
+        else {
+            return;
+        };
+        let key = (self.clock.monotonic(), state.next);
+        state.next += 1;
+        state.waiting.insert(key, doomed);
+        drop(state);
+        changed.notify_one();
     }
 
     /// Ends the thread and waits for it.

@@ -24,8 +24,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -36,6 +36,8 @@ use crate::io::{OpenMode, SharedIo};
 use super::core::Core;
 use super::format::names;
 use super::options::{Durability, StoreOptions};
+use super::trim::Haste;
+use super::upkeep;
 
 /// Longest time between two looks while appends come.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +50,10 @@ const LOOK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How often the keeper looks while room is low, or the ballast is not whole.
 const KEEPER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often, while room is low, segments are looked for that may go. What is deleted on request
+/// goes soon, whatever this says.
+const PASS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The ballast can wait until a start is over.
 const KEEPER_DELAY: Duration = Duration::from_secs(1);
@@ -373,6 +379,7 @@ fn milliseconds(time: Duration) -> u64 {
 fn keep(core: &Core) {
     let space = &core.space;
     let mut wait = Some(KEEPER_DELAY);
+    let mut next_pass = Duration::ZERO;
     loop {
         {
             let mut keeper = space.keeper.lock();
@@ -388,18 +395,32 @@ fn keep(core: &Core) {
             }
             keeper.poked = false;
         }
-        wait = (!tend(core)).then_some(KEEPER_INTERVAL);
+        wait = (!tend(core, &mut next_pass)).then_some(KEEPER_INTERVAL);
     }
 }
 
-/// One turn of the keeper; whether all is as it should be.
-pub(super) fn tend(core: &Core) -> bool {
-    if core.refusal().is_some() || core.space.setting == Some(0) {
+/// One turn of the keeper, with the time before which it does not look again for segments that may
+/// go; whether all is as it should be.
+pub(super) fn tend(core: &Core, next_pass: &mut Duration) -> bool {
+    let space = &core.space;
+    if core.refusal().is_some() || space.setting == Some(0) {
         return true;
     }
-    core.space.look();
-    let low = core.space.is_low();
-    core.space.restore() && !low
+    space.look();
+    let now = core.clock.monotonic();
+    if !space.is_low() {
+        *next_pass = now;
+    } else if *next_pass <= now
+        && let Some(partitions) = core.partitions.get().and_then(Weak::upgrade)
+    {
+        let freed = upkeep::pass_now(core, &partitions, Haste::AtOnce);
+        if freed.bytes > 0 {
+            tracing::info!(bytes = freed.bytes, "freed old segments");
+        }
+        *next_pass = now + PASS_INTERVAL;
+        space.look();
+    }
+    space.restore() && !space.is_low()
 }
 
 #[cfg(test)]

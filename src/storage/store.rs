@@ -48,6 +48,10 @@ pub struct Store {
     _lock: Arc<dyn File>,
 }
 
+/// Files of a partition that is deleted.
+#[derive(Debug)]
+pub struct Remains(Doomed);
+
 /// What was found in the directory.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -247,11 +251,11 @@ impl Store {
         self.partitions.get(id).map(|partition| partition.clone())
     }
 
-    /// Detaches a partition and removes its files in the background.
-    pub fn delete(&self, id: &TopicPartition) {
-        let Some((_, partition)) = self.partitions.remove(id) else {
-            return;
-        };
+    /// Detaches a partition, and removes its files in the background after
+    /// `file.delete.delay.ms`; what is left of it until then, if there were any.
+    pub fn delete(&self, id: &TopicPartition) -> Option<Remains> {
+        let (_, partition) = self.partitions.remove(id)?;
+        let mut remains = None;
         let context = partition.context();
         self.core.damage.forget(*id);
         partition.end(|| {
@@ -266,15 +270,25 @@ impl Store {
                 Ok(path) => {
                     let delay = context.config.load().file_delete_delay_ms;
                     let delay = Duration::from_millis(u64::try_from(delay).unwrap_or(0));
-                    self.core
-                        .removal
-                        .schedule(&self.core.io, Doomed::Directory(path), delay);
+                    let doomed = Doomed::Directory(path);
+                    remains = Some(Remains(doomed.clone()));
+                    self.core.removal.schedule(&self.core.io, doomed, delay);
                 }
                 Err(error) => {
                     tracing::error!(partition = context.directory, %error, "cannot delete");
                 }
             }
         });
+        remains
+    }
+
+    /// Frees at once what partitions left whose deletion is durable, if there is hardly any room.
+    pub fn free(&self, remains: &[Remains]) {
+        if self.core.space.is_low() {
+            for Remains(doomed) in remains {
+                self.core.removal.hasten(doomed);
+            }
+        }
     }
 
     /// Has old segments go now, as the upkeep thread does from time to time. Waits for the disk.
@@ -397,7 +411,7 @@ impl Store {
     /// One turn of what keeps room on the disk, which else has a thread and a time of its own.
     #[cfg(test)]
     pub(super) fn keep_room(&self) {
-        super::space::tend(&self.core);
+        super::space::tend(&self.core, &mut Duration::ZERO);
     }
 
     /// Counts of the open files.

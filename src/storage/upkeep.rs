@@ -173,7 +173,11 @@ fn run(core: &Core, partitions: &Partitions, first: Duration, interval: Duration
             since = core.clock.monotonic();
             goes_on
         };
-        let rules = core.upkeep.rules(core, Haste::Usual);
+        let haste = match core.space.is_low() {
+            true => Haste::AtOnce,
+            false => Haste::Usual,
+        };
+        let rules = core.upkeep.rules(core, haste);
         match task {
             Task::Memory => memory_bound::free(core, partitions),
             Task::Everything => {

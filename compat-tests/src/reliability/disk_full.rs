@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -36,6 +36,9 @@ const PARTITIONS: i32 = 2;
 
 /// Records in a batch: about 50 KB.
 const RECORDS: u32 = 1_000;
+
+/// How long after there is room producers may be refused.
+const RESUMED_MAX: Duration = Duration::from_secs(5);
 
 /// How long a full disk stays so.
 const FULL_FOR: Duration = Duration::from_secs(3);
@@ -78,6 +81,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Milliseconds since 1970: older records would go by retention.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}
+
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1_000.0
 }
@@ -111,7 +120,7 @@ impl Shared {
             let batch = ToPartition {
                 topic: to.0.clone(),
                 partition: to.1,
-                batch: reading::batch(next, RECORDS, producer, 1_767_225_600_000),
+                batch: reading::batch(next, RECORDS, producer, now()),
             };
             let ticket = lock(&self.state).ledger.send(&to, sent);
             loop {
@@ -287,7 +296,10 @@ fn fill_and_free(options: &Options, disk: &Disk, figure: &mut Figure) -> Result<
     figure.none("other_codes", state.other_codes.len() as u64);
     figure.set("resident_kib", memory_kib);
     for (how, took) in resumed {
-        figure.at_most(&format!("resumed_s_{how}"), took.as_secs_f64(), 5.0);
+        figure.set(&format!("resumed_ms_{how}"), took.as_millis() as u64);
+        if took > RESUMED_MAX {
+            figure.fail(format!("after {how} writing resumed in {took:?}"));
+        }
     }
     verdict.tell(figure);
     Ok(())

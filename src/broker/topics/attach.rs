@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::broker::Broker;
 use crate::catalog::{ConfigResource, Topic};
 use crate::model::{PartitionId, TopicPartition};
-use crate::storage::PartitionSpec;
+use crate::storage::{PartitionSpec, Remains};
 
 /// The partitions of a topic from the `first` one on.
 fn partitions(topic: &Topic, first: usize) -> impl Iterator<Item = TopicPartition> {
@@ -41,10 +41,10 @@ impl Broker {
         }
     }
 
-    /// Detaches them and has their files removed.
-    pub(super) fn detach(&self, topic: &Topic, first: usize) {
-        for id in partitions(topic, first) {
-            self.store.delete(&id);
-        }
+    /// Detaches them and has their files removed, which are still there for a while.
+    pub(super) fn detach(&self, topic: &Topic, first: usize) -> Vec<Remains> {
+        partitions(topic, first)
+            .filter_map(|id| self.store.delete(&id))
+            .collect()
     }
 }

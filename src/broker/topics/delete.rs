@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::catalog::{Change, CommitError, Image, Topic};
 use crate::config::keys;
 use crate::model::TopicId;
+use crate::storage::Remains;
 
 /// A topic as a request names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -118,7 +119,7 @@ impl Broker {
         if timeout.is_zero() {
             return all_refused(DeleteTopicError::TimedOut);
         }
-        let (image, mut answers) = match self.commit_deletion(&topics) {
+        let (image, mut answers, remains) = match self.commit_deletion(&topics) {
             Ok(committed) => committed,
             Err(error) => return all_refused(error),
         };
@@ -129,14 +130,17 @@ impl Broker {
             for answer in answers.iter_mut().filter(|answer| answer.result.is_ok()) {
                 answer.result = Err(error.clone());
             }
+            return answers;
         }
+        // Not before: a deletion that a power cut takes back must find the files.
+        self.store.free(&remains);
         answers
     }
 
     fn commit_deletion(
         &self,
         topics: &[TopicReference],
-    ) -> Result<(Arc<Image>, Vec<DeletedTopic>), DeleteTopicError> {
+    ) -> Result<(Arc<Image>, Vec<DeletedTopic>, Vec<Remains>), DeleteTopicError> {
         let _turn = self.topics.lock();
         let (image, (answers, gone)) = self.catalog.commit::<_, DeleteTopicError>(|image| {
             let (answers, gone) = decide(topics, image);
@@ -146,11 +150,12 @@ impl Broker {
                 .collect();
             Ok((changes, (answers, gone)))
         })?;
+        let mut remains = Vec::new();
         for topic in gone {
-            self.detach(&topic, 0);
+            remains.extend(self.detach(&topic, 0));
             self.settings.forget(topic.id);
         }
-        Ok((image, answers))
+        Ok((image, answers, remains))
     }
 }
 

@@ -145,3 +145,40 @@ fn without_a_reserve_nothing_is_held_and_nothing_refused() {
     other.set_len(DISK - 10_000).unwrap();
     append(&bed.attach(&store, 1)).unwrap();
 }
+
+#[test]
+fn what_is_deleted_while_room_is_low_is_freed_at_once() {
+    let mut disk = SmallDisk::new();
+    disk.bed.config.file_delete_delay_ms = 60_000;
+    let value = "x".repeat(100_000);
+    let fill = |partition: &Partition| {
+        while partition.append(batch(&[&value]), false).is_ok() {}
+        let end = partition.offsets().unwrap().log_end;
+        wait_committed(partition, end).unwrap();
+        end
+    };
+    let free = || disk.bed.io.space(&disk.bed.dir).unwrap().1;
+    // All of it in one segment, which is the active one.
+    let partition = disk.ordinary();
+    let end = fill(&partition);
+    partition.delete_records(end).unwrap();
+    disk.store.keep_room();
+    assert!(free() > DISK / 2);
+    assert_eq!(
+        partition.append(batch(&["v"]), false).unwrap().base_offset,
+        end
+    );
+
+    fill(&partition);
+    let remains = disk.store.delete(&partition.id()).into_iter();
+    // A handle of the test's is none of the disk's.
+    drop(partition);
+    disk.store.free(&remains.collect::<Vec<_>>());
+    let patience = std::time::Instant::now();
+    while free() < DISK / 2 {
+        assert!(patience.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    disk.tick();
+    append(&disk.bed.attach(&disk.store, 3)).unwrap();
+}
