@@ -1,7 +1,7 @@
 //! The file system at the level of system calls.
 //!
 //! *Owns:* the [`Io`] and [`File`] traits, the real file system ([`RealIo`]), the one in memory
-//! ([`MemoryIo`]) and atomic file replacement. *May use:* `model`. *Must not know:* segments,
+//! ([`MemoryIo`]), atomic file replacement, and how much memory there is. *May use:* `model`. *Must not know:* segments,
 //! batches.
 //!
 //! *Invariants:* nothing is ever mapped: a mapped file that shrinks, or whose disk fills or fails,
@@ -12,10 +12,12 @@ mod atomic;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod memory;
+mod memory_limit;
 mod real;
 
 pub use atomic::{Persist, replace_file};
 pub use memory::MemoryIo;
+pub use memory_limit::memory_limit;
 pub use real::RealIo;
 
 use std::os::fd::BorrowedFd;

@@ -13,7 +13,7 @@ use super::descriptors::Descriptors;
 use crate::broker::{self, BrokerError, BrokerOptions};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{self, Config, ConfigError, Listener, SecurityProtocol, keys};
-use crate::io::{MemoryIo, RealIo, SharedIo};
+use crate::io::{self, MemoryIo, RealIo, SharedIo};
 use crate::kafka;
 use crate::net;
 use crate::storage::Durability;
@@ -356,8 +356,9 @@ fn options(
     };
     let io: SharedIo = match durability {
         Durability::Memory => {
-            let bytes_max = config.get(keys::KLAMM_MEMORY_BYTES_MAX);
-            MemoryIo::bounded(u64::try_from(bytes_max).unwrap_or_default())
+            let set = config.get(keys::KLAMM_MEMORY_BYTES_MAX);
+            let set = set.and_then(|bytes| u64::try_from(bytes).ok());
+            MemoryIo::bounded(set.unwrap_or_else(memory_bytes_max))
         }
         Durability::Fsync | Durability::Os => RealIo::shared(),
     };
@@ -380,6 +381,15 @@ fn options(
         seed,
         endpoints,
     })
+}
+
+/// Bytes of logs in memory where no setting says: a quarter of what the process may use.
+fn memory_bytes_max() -> u64 {
+    /// For systems that tell nothing.
+    const UNKNOWN: u64 = 4 << 30;
+    /// As the setting's least.
+    const LEAST: u64 = 1 << 20;
+    (io::memory_limit().unwrap_or(UNKNOWN) / 4).max(LEAST)
 }
 
 /// A seed from the operating system.

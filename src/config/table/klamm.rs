@@ -18,8 +18,12 @@ settings! { Broker:
     KLAMM_FRAME_TIMEOUT_MS: i64 = with("klamm.frame.timeout.ms", "30000").check(Check::AtLeast(1));
     /// Whether the broker may listen on other addresses than loopback without authentication.
     KLAMM_INSECURE: bool = with("klamm.insecure", "false");
-    /// Most bytes of logs with `klamm.durability=memory`.
-    KLAMM_MEMORY_BYTES_MAX: i64 = with("klamm.memory.bytes.max", "1073741824")
+    /// Most bytes of logs with `klamm.durability=memory`: beyond seven eighths of it the oldest
+    /// segments go, of all topics whose `cleanup.policy` has `delete`, and where none may go,
+    /// producers get KAFKA_STORAGE_ERROR. A segment is never longer than a 64th of it. Unset, it is
+    /// a quarter of the memory that the process may use: the limit of its control group, or else
+    /// what the machine has.
+    KLAMM_MEMORY_BYTES_MAX: Option<i64> = unset("klamm.memory.bytes.max")
         .check(Check::AtLeast(1_048_576));
     /// Most files of logs that are kept open; never more than a quarter of what the process may
     /// have open (`ulimit -n`, which `klamm serve` raises as far as it may).
