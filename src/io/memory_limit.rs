@@ -53,7 +53,9 @@ fn limit_of_group(mount: &Path, group: &str, file: &str) -> Option<u64> {
 /// The machine's memory.
 fn total(root: &Path) -> Option<u64> {
     let content = fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let line = content.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = content
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }

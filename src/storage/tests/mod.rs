@@ -10,6 +10,7 @@ mod idempotence;
 mod journal;
 mod kafka_reads;
 mod lookup;
+mod memory_bound;
 mod model;
 mod offline;
 mod power_cut;
