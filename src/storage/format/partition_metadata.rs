@@ -5,6 +5,8 @@
 //! version: 0
 //! topic_id: 8fSSFJzLQZSUV2wZ1xBzgw
 //! ```
+//!
+//! No line feed ends the last line.
 
 use crate::model::TopicId;
 
@@ -12,7 +14,7 @@ use super::{Malformed, number};
 
 /// The file's content.
 pub fn encode(topic: TopicId) -> String {
-    format!("version: 0\ntopic_id: {topic}\n")
+    format!("version: 0\ntopic_id: {topic}")
 }
 
 /// The id in base64, as the file has it: compared, never parsed.
@@ -44,9 +46,9 @@ mod tests {
     #[test]
     fn the_id_survives_the_round_trip_and_a_cut_file_is_refused() {
         let content = encode(TopicId::METADATA);
-        assert_eq!(content, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ\n");
+        assert_eq!(content, "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
         assert_eq!(decode(&content), Ok("AAAAAAAAAAAAAAAAAAAAAQ"));
-        for cut in 0..content.len() - 1 {
+        for cut in 0..content.len() {
             assert!(decode(&content[..cut]).is_err(), "{:?}", &content[..cut]);
         }
         assert!(decode("version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ\n").is_err());

@@ -6,6 +6,7 @@ mod cost;
 mod damage;
 mod faults;
 mod files;
+mod golden;
 mod idempotence;
 mod journal;
 mod kafka_reads;
