@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -20,10 +20,10 @@ use super::format::journal::{Contents, DurablePoint};
 use super::format::{names, offset_checkpoint};
 use super::journal::Journal;
 use super::log_starts::LogStarts;
+use super::memory_bound;
 use super::offline::Health;
 use super::offsets::Mark;
 use super::options::{CleanerOptions, Durability, LogConfig};
-use super::memory_bound;
 use super::pins::Pins;
 use super::removal::Removal;
 use super::segment::Files;
@@ -202,7 +202,10 @@ impl Core {
     /// Frees memory, if logs are in memory and there is too little; whether that was so.
     pub(super) fn free_memory(&self) -> bool {
         let partitions = self.partitions.get().and_then(Weak::upgrade);
-        match (self.io.memory().filter(|now| memory_bound::is_low(*now)), partitions) {
+        match (
+            self.io.memory().filter(|now| memory_bound::is_low(*now)),
+            partitions,
+        ) {
             (Some(_), Some(partitions)) => {
                 memory_bound::free(self, &partitions);
                 true
@@ -292,7 +295,6 @@ impl Context {
     }
 
     /// Up to where the log is known to have been on disk when the last process stopped, or later.
-    #[allow(dead_code)]
     pub(super) fn durable_point(&self) -> Option<DurablePoint> {
         self.core.journal.point(&self.id)
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,9 +11,9 @@ use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::aborted::{marker_of, recall};
 use super::core::Context;
-use super::damage::Lost;
 use super::epochs::Epochs;
 use super::format::names::{self, SegmentFile};
+use super::format::offset_index::OffsetEntry;
 use super::format::{
     leader_epochs, offset_index, partition_metadata, producer_snapshot, time_index,
 };
@@ -114,53 +113,38 @@ fn current_epoch(context: &Context) -> LeaderEpoch {
     LeaderEpoch(context.leader_epoch.load(Ordering::SeqCst))
 }
 
-/// Whether a valid batch ends where the file does, when the walk goes on as recovery itself would:
-/// over damage, too. So a second recovery, of the file that the first one cut, judges alike.
-fn leads_to_end(mut scan: Scan<'_>) -> io::Result<bool> {
-    loop {
-        match scan.next() {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(true),
-            Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_some() => {}
-            Err(ScanError::Damaged { .. }) => return Ok(false),
-            Err(ScanError::Io(error)) => return Err(error),
-        }
-    }
-}
-
-struct Loader<'a> {
-    context: &'a Arc<Context>,
+pub(super) struct Loader<'a> {
+    pub(super) context: &'a Arc<Context>,
     /// Whether the last stop was not clean.
     recover: bool,
 }
 
 /// The files of a partition's directory.
 #[derive(Debug, Default)]
-struct Found {
+pub(super) struct Found {
     /// Lengths of the segments' files, by base offset.
-    segments: BTreeMap<Offset, FoundSegment>,
+    pub(super) segments: BTreeMap<Offset, FoundSegment>,
     /// Offsets of the producer snapshots.
     snapshots: Vec<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct FoundSegment {
-    log: Option<u64>,
-    offset_index: Option<u64>,
-    time_index: Option<u64>,
+pub(super) struct FoundSegment {
+    pub(super) log: Option<u64>,
+    pub(super) offset_index: Option<u64>,
+    pub(super) time_index: Option<u64>,
 }
 
-/// What loading one segment gave.
-struct Loaded {
-    segment: Segment,
-    len: u64,
-    next_offset: Offset,
+/// The segments of a log, as they were taken up.
+pub(super) struct Taken {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) end: Mark,
 }
 
 impl Loader<'_> {
     fn load(&self) -> io::Result<Arc<Log>> {
         let core = &self.context.core;
-        let found = self.list()?;
+        let mut found = self.list()?;
         let directory = &self.context.directory;
         let checkpoint = core.log_starts.get(directory);
         let point = core.recovery_points.lock().get(directory).copied();
@@ -174,44 +158,17 @@ impl Loader<'_> {
         };
         let known_epochs = self.read_epochs();
         let mut epochs = known_epochs.clone().unwrap_or_default();
-        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(found.segments.len());
-        let mut end = Mark {
-            offset: first_base,
-            segment: first_base,
-            position: 0,
+        let taken = match self.recover {
+            false => self.take_all(&found, point)?,
+            true => None,
         };
-        let mut bases = found.segments.iter().peekable();
-        while let Some((&base, files)) = bases.next() {
-            let next_base = bases.peek().map(|(base, _)| **base);
-            let unchecked = next_base.is_none_or(|next| next > recovery_point);
-            let loaded = match next_base {
-                _ if self.recover && unchecked => self.check(
-                    base,
-                    files,
-                    next_base.is_some(),
-                    recovery_point,
-                    &mut epochs,
-                )?,
-                Some(_) => self.take_sealed(base, files)?,
-                None => match self.take_active(base, files)? {
-                    // After a clean stop the recovery point is the log end; base offsets have
-                    // no checksum.
-                    Some(loaded) if point.is_none_or(|point| point == loaded.next_offset) => loaded,
-                    // The end is not what a clean stop leaves behind.
-                    Some(_) | None => {
-                        self.check(base, files, false, recovery_point, &mut epochs)?
-                    }
-                },
-            };
-            end = Mark {
-                offset: loaded.next_offset,
-                segment: base,
-                position: loaded.len,
-            };
-            segments.push(Arc::new(loaded.segment));
-        }
+        let Taken { mut segments, end } = match taken {
+            Some(taken) => taken,
+            None => self.recover_all(&mut found, recovery_point, &mut epochs)?,
+        };
+        let mut end = end;
         let log_start = checkpoint.unwrap_or(first_base).max(first_base);
-        let least_end = log_start.max(recovery_point);
+        let least_end = log_start.max(self.trusted(recovery_point).offset);
         if least_end > end.offset {
             // The disk did not keep what was deleted or, which it promised to keep, what was
             // acknowledged. No offset is given twice.
@@ -302,194 +259,74 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    fn open_log(&self, base: Offset) -> io::Result<Arc<dyn File>> {
+    pub(super) fn open_log(&self, base: Offset) -> io::Result<Arc<dyn File>> {
         let path = self.context.path.join(SegmentFile::Log.name(base));
         self.context.core.io.open(&path, OpenMode::Write)
     }
 
-    fn next_number(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         self.context.core.next_segment()
     }
 
-    fn index_interval(&self) -> u64 {
+    pub(super) fn index_interval(&self) -> u64 {
         self.context.config.load().index_interval_bytes
     }
 
-    /// Checks every byte of a segment and builds its indexes and epochs again.
-    ///
-    /// | damage | what follows it | then |
-    /// | --- | --- | --- |
-    /// | anywhere | a valid batch that can stand there | kept, refused to readers, reported |
-    /// | in the last segment, at or above the recovery point | nothing valid | a torn tail: cut |
-    /// | else | nothing valid | kept, refused to readers, reported |
-    fn check(
-        &self,
-        base: Offset,
-        files: &FoundSegment,
-        sealed: bool,
-        recovery_point: Offset,
-        epochs: &mut Epochs,
-    ) -> io::Result<Loaded> {
+    /// Takes up a log as a clean stop left it: nothing is read but the end of the active segment.
+    /// `None` if it does not end at its recovery point, the log end of that stop: then it has to be
+    /// recovered.
+    fn take_all(&self, found: &Found, point: Option<Offset>) -> io::Result<Option<Taken>> {
+        let Some((&base, files)) = found.segments.last_key_value() else {
+            return Ok(None);
+        };
+        if point.is_some_and(|point| base > point) {
+            return Ok(None);
+        }
         let len = files.log.unwrap_or(0);
         let file = self.open_log(base)?;
-        let mut index = MemoryIndex::default();
-        let mut good: Vec<Range<u64>> = Vec::new();
-        let mut good_from = 0;
-        let mut damaged: Vec<Lost> = Vec::new();
-        let mut scan = Scan::new(&*file, Depth::Checksums, base, 0, len)
-            .gaps_below(self.context.gaps_allowed_below());
-        let (mut end, mut next_offset) = (len, base);
-        loop {
-            let reason = match scan.next() {
-                Ok(Some(batch)) => {
-                    index.note(base, &batch.header, batch.position, self.index_interval());
-                    next_offset = batch.header.next_offset();
-                    epochs.assign(batch.header.leader_epoch, batch.header.base_offset);
-                    continue;
-                }
-                Ok(None) => break,
-                Err(ScanError::Damaged { reason, .. }) => reason,
-                Err(ScanError::Io(error)) => return Err(error),
-            };
-            let damage = scan.position();
-            good.push(good_from..damage);
-            let may_be_torn = !sealed && next_offset >= recovery_point;
-            let cut_short = may_be_torn && scan.stands_at_cut_batch()?;
-            let mut island = scan.step_over_damage()?;
-            // Within a batch that was cut short there may be, in a record, what looks like one.
-            // It does not lead to the end of the file, as batches behind a damaged length do.
-            if island.is_some() && cut_short && !leads_to_end(scan.clone())? {
-                island = None;
-            }
-            match island {
-                Some(lost) => {
-                    self.context.report_damage(base, &lost, &reason);
-                    good_from = lost.bytes.end;
-                    damaged.push(lost);
-                }
-                None if may_be_torn => {
-                    tracing::warn!(
-                        partition = self.context.directory,
-                        segment = base.0,
-                        from = damage,
-                        cut_bytes = len - damage,
-                        next_offset = next_offset.0,
-                        reason,
-                        "cutting a torn tail"
-                    );
-                    file.set_len(damage)?;
-                    (end, good_from) = (damage, damage);
-                    break;
-                }
-                None => {
-                    let lost = Lost {
-                        bytes: damage..len,
-                        offsets: next_offset..recovery_point.max(next_offset),
-                    };
-                    self.context.report_damage(base, &lost, &reason);
-                    good_from = len;
-                    damaged.push(lost);
-                    break;
-                }
-            }
-        }
-        good.push(good_from..end);
-        // What is kept must be on disk before anybody is told of it.
-        file.sync_data()?;
-        let number = self.next_number();
-        let segment = if sealed {
-            index.note_largest();
-            let entries = (index.offsets.len(), index.times.len());
-            let in_memory = Segment::reopened(number, base, index, end);
-            for file in in_memory.write_indexes(self.context.files())?.files {
-                file.sync_data()?;
-            }
-            Segment::sealed(number, base, end, entries.0, entries.1)
-        } else {
-            Segment::reopened(number, base, index, end)
+        let read = self.read_indexes(base, files).unwrap_or_default();
+        let Some(approach) = self.approach(base, &*file, read, |position, _| position == len)?
+        else {
+            return Ok(None);
         };
-        for lost in damaged {
-            segment.add_damage(lost);
+        // Base offsets have no checksum.
+        if point.is_some_and(|point| point != approach.offset) {
+            return Ok(None);
         }
-        for stretch in good {
-            segment.set_verified(stretch.start, stretch.end);
-        }
-        Ok(Loaded {
-            segment,
-            len: end,
-            next_offset,
-        })
+        let active = Segment::reopened(self.next_number(), base, approach.index, len);
+        let mut segments: Vec<Arc<Segment>> = found
+            .segments
+            .range(..base)
+            .map(|(base, files)| Arc::new(self.take_sealed(*base, files)))
+            .collect();
+        segments.push(Arc::new(active));
+        let end = Mark {
+            offset: approach.offset,
+            segment: base,
+            position: len,
+        };
+        Ok(Some(Taken { segments, end }))
     }
 
     /// A segment that was sealed and synced: its length and the lengths of its indexes say all.
-    fn take_sealed(&self, base: Offset, files: &FoundSegment) -> io::Result<Loaded> {
+    pub(super) fn take_sealed(&self, base: Offset, files: &FoundSegment) -> Segment {
         let len = files.log.unwrap_or(0);
-        // The next segment's base is what follows; nobody asks a sealed segment for its end.
-        let loaded = |segment| Loaded {
-            segment,
-            len,
-            next_offset: base,
-        };
         let entries = |len: Option<u64>, entry: usize| {
             let len = usize::try_from(len?).ok()?;
             len.is_multiple_of(entry).then_some(len / entry)
         };
         let offsets = entries(files.offset_index, offset_index::ENTRY_LENGTH);
         let times = entries(files.time_index, time_index::ENTRY_LENGTH);
-        if let (Some(offsets), Some(times)) = (offsets, times) {
-            // Any batch with a timestamp leaves an entry when the segment is sealed, so no entry
-            // at all is not to be believed.
-            if times > 0 || len == 0 {
-                let number = self.next_number();
-                return Ok(loaded(Segment::sealed(number, base, len, offsets, times)));
-            }
-        }
-        let file = self.open_log(base)?;
-        let mut index = MemoryIndex::default();
-        match self.walk(&*file, base, 0, len, &mut index) {
-            Ok(_) | Err(ScanError::Damaged { .. }) => {}
-            Err(ScanError::Io(error)) => return Err(error),
-        }
-        index.note_largest();
-        let segment = Segment::reopened(self.next_number(), base, index, len);
-        segment.write_indexes(self.context.files())?;
-        segment.seal(len);
-        Ok(loaded(segment))
+        // Any batch with a timestamp leaves an entry when the segment is sealed, so no entry at
+        // all is not to be believed.
+        let counts = offsets
+            .zip(times)
+            .filter(|(_, times)| *times > 0 || len == 0);
+        Segment::sealed(self.next_number(), base, len, counts)
     }
 
-    /// The active segment after a clean stop; `None` if it does not end in a whole batch.
-    fn take_active(&self, base: Offset, files: &FoundSegment) -> io::Result<Option<Loaded>> {
-        let len = files.log.unwrap_or(0);
-        let mut index = self.read_indexes(base, files).unwrap_or_default();
-        let file = self.open_log(base)?;
-        let start = index
-            .offsets
-            .last()
-            .map_or(0, |entry| u64::from(entry.position));
-        let walked = match self.walk(&*file, base, start, len, &mut index) {
-            // An entry that names no batch: do without the index.
-            Err(ScanError::Damaged { position, .. }) if position == start && start > 0 => {
-                index = MemoryIndex::default();
-                self.walk(&*file, base, 0, len, &mut index)
-            }
-            walked => walked,
-        };
-        match walked {
-            Ok(next_offset) => {
-                let segment = Segment::reopened(self.next_number(), base, index, len);
-                Ok(Some(Loaded {
-                    segment,
-                    len,
-                    next_offset,
-                }))
-            }
-            Err(ScanError::Damaged { .. }) => Ok(None),
-            Err(ScanError::Io(error)) => Err(error),
-        }
-    }
-
-    /// The indexes of the active segment, if both are there and whole.
-    fn read_indexes(&self, base: Offset, files: &FoundSegment) -> Option<MemoryIndex> {
+    /// What the index files of an active segment say, if both are there.
+    pub(super) fn read_indexes(&self, base: Offset, files: &FoundSegment) -> Option<MemoryIndex> {
         files.offset_index?;
         files.time_index?;
         let read = |kind: SegmentFile| {
@@ -500,27 +337,7 @@ impl Loader<'_> {
         };
         let offsets = read(SegmentFile::OffsetIndex).ok()?;
         let times = read(SegmentFile::TimeIndex).ok()?;
-        let index = MemoryIndex::from_files(&offsets, &times)?;
-        // A log with timestamps has at least one entry after a clean stop.
-        (!index.times.is_empty()).then_some(index)
-    }
-
-    /// Hops over the headers from `start`, where a batch begins, noting them in `index`; the
-    /// offset after the last batch.
-    fn walk(
-        &self,
-        file: &dyn File,
-        base: Offset,
-        start: u64,
-        len: u64,
-        index: &mut MemoryIndex,
-    ) -> Result<Offset, ScanError> {
-        let interval = self.index_interval();
-        let mut scan = Scan::new(file, Depth::Headers, base, start, len);
-        while let Some(batch) = scan.next()? {
-            index.note(base, &batch.header, batch.position, interval);
-        }
-        Ok(scan.next_offset())
+        Some(MemoryIndex::from_files(&offsets, &times))
     }
 
     fn read_epochs(&self) -> Option<Epochs> {
@@ -555,9 +372,8 @@ impl Loader<'_> {
                 continue;
             }
             let file = self.open_log(segment.base)?;
-            let start = segment.entry_before(files, from).ok().flatten();
-            let start = start.map_or(0, |entry| u64::from(entry.position));
-            let mut scan = segment.scan(&*file, Depth::Headers, start, limit);
+            let entry = segment.entry_before(files, from).ok().flatten();
+            let mut scan = self.scan_from(segment, &*file, entry, limit);
             loop {
                 match scan.next() {
                     Ok(Some(batch)) if batch.header.base_offset >= from => each(&batch, &*file)?,
@@ -571,6 +387,31 @@ impl Loader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A walk along the headers of a segment from the batch that an index entry names, if it
+    /// does: one that names no batch might lead past what is sought.
+    fn scan_from<'f>(
+        &self,
+        segment: &'f Segment,
+        file: &'f dyn File,
+        entry: Option<OffsetEntry>,
+        limit: u64,
+    ) -> Scan<'f> {
+        let gaps_below = self.context.gaps_allowed_below();
+        let scan = |start| {
+            segment
+                .scan(file, Depth::Headers, start, limit)
+                .gaps_below(gaps_below)
+        };
+        let named = entry.and_then(|entry| {
+            let walk = scan(u64::from(entry.position));
+            let batch = walk.clone().next().ok()??;
+            entry
+                .names(segment.base, &batch.header)
+                .then(|| walk.expecting(batch.header.base_offset))
+        });
+        named.unwrap_or_else(|| scan(0))
     }
 
     fn rebuild_epochs(&self, segments: &[Arc<Segment>], end: Mark) -> io::Result<Epochs> {
@@ -653,15 +494,7 @@ impl Loader<'_> {
             };
             let file = self.open_log(segment.base)?;
             let entry = segment.entry_before(self.context.files(), offset);
-            let position = entry.ok().flatten().and_then(|entry| {
-                // One that names no batch might lead past the one that is sought.
-                let position = u64::from(entry.position);
-                let mut there = segment.scan(&*file, Depth::Headers, position, limit);
-                let batch = there.next().ok()??;
-                entry.names(segment.base, &batch.header).then_some(position)
-            });
-            let start = position.unwrap_or(0);
-            let mut scan = segment.scan(&*file, Depth::Headers, start, limit);
+            let mut scan = self.scan_from(segment, &*file, entry.ok().flatten(), limit);
             loop {
                 match scan.next() {
                     Ok(Some(batch)) if batch.header.last_offset() >= offset => {
@@ -709,12 +542,22 @@ impl Loader<'_> {
                 }
                 let back = stop.saturating_sub(READ_BACK_STEP_BYTES);
                 let entry = segment.entry_at_or_before(files, back).ok().flatten();
-                let start = entry.map_or(0, |entry| u64::from(entry.position));
                 let mut headers = Vec::new();
-                let mut scan = segment.scan(&*file, Depth::Headers, start, stop);
-                while let Ok(Some(batch)) = scan.next() {
-                    if batch.header.producer_id >= 0 && batch.header.base_offset < offset {
-                        headers.push(batch.header);
+                let mut scan = self.scan_from(segment, &*file, entry, stop);
+                let start = scan.position();
+                loop {
+                    match scan.next() {
+                        Ok(Some(batch)) => {
+                            if batch.header.producer_id >= 0 && batch.header.base_offset < offset {
+                                headers.push(batch.header);
+                            }
+                        }
+                        Ok(None) => break,
+                        Err(ScanError::Io(error)) => return Err(error),
+                        Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => {
+                            break;
+                        }
+                        Err(ScanError::Damaged { .. }) => {}
                     }
                 }
                 headers

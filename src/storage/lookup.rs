@@ -164,18 +164,83 @@ impl Log {
         }
     }
 
-    /// The largest timestamp of a segment, by its index.
+    /// The largest timestamp of a segment, by its index, which is that of its batches.
     fn largest_time(
         &self,
         segment: &Segment,
         file: &dyn File,
     ) -> Result<Option<TimeEntry>, ReadError> {
         let files = self.context().files();
+        self.prove_times(segment, file)?;
         match segment.largest_time(files) {
             Ok(largest) => Ok(largest),
             Err(_) => {
                 self.rebuild_index(segment, file)?;
                 segment.largest_time(files).map_err(storage)
+            }
+        }
+    }
+
+    /// Sees to it that the time index of a segment can be believed: it has no checksum, and one
+    /// that was cut, zeroed or is of another segment hides records from a search by time, or has a
+    /// segment go before its time. An index that a process found is looked at once: its entries
+    /// must ascend, the last one must name a batch, and no batch behind that may be newer. One
+    /// that fails is built again.
+    pub(super) fn prove_times(&self, segment: &Segment, file: &dyn File) -> Result<(), ReadError> {
+        if segment.times_are_proven() {
+            return Ok(());
+        }
+        // What is appended from here on is noted by this process.
+        let len = match segment.sealed_len() {
+            Some(len) => len,
+            None => self.published().load().end.position,
+        };
+        let times = segment.all_times(self.context().files()).ok().flatten();
+        if let Some(times) = times
+            && self.ends_with_newest(segment, file, times.last(), len)?
+        {
+            segment.set_times_proven();
+            return Ok(());
+        }
+        self.rebuild_index(segment, file)?;
+        segment.set_times_proven();
+        Ok(())
+    }
+
+    /// Whether the last entry of a time index names a batch of the segment, and no batch behind it
+    /// is newer. Without entries there is no batch with a timestamp.
+    fn ends_with_newest(
+        &self,
+        segment: &Segment,
+        file: &dyn File,
+        last: Option<&TimeEntry>,
+        len: u64,
+    ) -> Result<bool, ReadError> {
+        let (start, newest) = match last {
+            None => (0, -1),
+            Some(entry) => {
+                let offset = segment.base.plus(i64::from(entry.relative_offset));
+                match self.find(segment, file, offset, len) {
+                    Ok(Some(batch)) if names(entry, offset, &batch.header) => {
+                        (batch.position, entry.timestamp.0)
+                    }
+                    Ok(_) | Err(ReadError::Corrupt { .. }) => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let mut scan = self.scan(segment, file, Depth::Headers, start, len);
+        loop {
+            match scan.next() {
+                Ok(Some(batch)) if batch.header.max_timestamp.0 > newest => return Ok(false),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(true),
+                Err(ScanError::Io(error)) => return Err(storage(error)),
+                // Building it again finds what is there.
+                Err(ScanError::Damaged { .. }) => match scan.step_over_known() {
+                    Some(_) => {}
+                    None => return Ok(false),
+                },
             }
         }
     }

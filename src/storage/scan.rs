@@ -69,9 +69,9 @@ pub(super) struct Scan<'a> {
     exact: bool,
     /// Below it offsets may be missing between batches, as the cleaner leaves it.
     gaps_below: Offset,
-    /// Below it the bytes were whole once: a batch that is missing there is damage, and what
-    /// follows was written there.
-    believed_to: u64,
+    /// Below it every batch was there once: what is missing was lost, and what follows it was
+    /// written to follow it.
+    whole_below: Offset,
     /// Leader epoch of the batch before.
     epoch: LeaderEpoch,
     /// Which leader epoch an offset belongs to, where that is known.
@@ -123,7 +123,7 @@ impl<'a> Scan<'a> {
             next_offset: base,
             exact: position == 0,
             gaps_below: Offset(i64::MAX),
-            believed_to: limit,
+            whole_below: Offset(i64::MAX),
             damage: Arc::default(),
             epoch: LeaderEpoch(-1),
             epochs: None,
@@ -147,9 +147,9 @@ impl<'a> Scan<'a> {
         self
     }
 
-    /// Nothing is known about the bytes from `position` on: a crash may have left them there.
-    pub(super) fn believing_to(mut self, position: u64) -> Self {
-        self.believed_to = position;
+    /// Nothing is known about what follows `offset`: a crash may have left it there.
+    pub(super) fn whole_below(mut self, offset: Offset) -> Self {
+        self.whole_below = offset;
         self
     }
 
@@ -370,7 +370,7 @@ impl<'a> Scan<'a> {
     /// its own base offset that is wrong.
     fn batch_behind_missing_ones(&mut self) -> io::Result<Option<Offset>> {
         let position = self.position;
-        if position >= self.believed_to || self.is_damaged(position) {
+        if self.next_offset >= self.whole_below || self.is_damaged(position) {
             return Ok(None);
         }
         let Some(header) = self.header_at(position)? else {

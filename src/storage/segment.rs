@@ -49,6 +49,8 @@ pub(super) struct Segment {
     /// Stretches that were found damaged, ascending.
     damage: RwLock<Arc<[Lost]>>,
     index: RwLock<Index>,
+    /// Whether the time index is known to be that of the batches.
+    times_proven: AtomicBool,
     /// The aborted transactions whose markers are in it.
     pub(super) aborted: AbortedIndex,
     verified: Verified,
@@ -63,7 +65,12 @@ pub(super) struct Segment {
 #[derive(Debug)]
 enum Index {
     Memory(MemoryIndex),
-    Files { offsets: usize, times: usize },
+    Files {
+        offsets: usize,
+        times: usize,
+    },
+    /// There are no files that can be used: whoever needs them builds them again.
+    Missing,
 }
 
 /// The indexes of a segment that is being written.
@@ -74,21 +81,40 @@ pub(super) struct MemoryIndex {
     /// The largest timestamp so far, and the last offset of the first batch that has it.
     pub(super) largest: Option<TimeEntry>,
     bytes_since_entry: u64,
+    /// Whether times are of a file, and nobody looked yet if they are those of the batches.
+    unproven_times: bool,
 }
 
 impl MemoryIndex {
-    /// The indexes as their files have them; `None` unless every entry makes sense.
-    pub(super) fn from_files(offsets: &[u8], times: &[u8]) -> Option<Self> {
-        let index = Self {
+    /// The indexes as their files have them, as far as the entries make sense. None of them is to
+    /// be believed before [`forget_from`](Self::forget_from) and [`forget_tail`](Self::forget_tail).
+    pub(super) fn from_files(offsets: &[u8], times: &[u8]) -> Self {
+        let times = time_index::decode(times);
+        Self {
             offsets: offset_index::decode(offsets),
-            times: time_index::decode(times),
-            largest: None,
+            largest: times.last().copied(),
+            times,
             bytes_since_entry: 0,
-        };
-        let whole = index.offsets.len() * offset_index::ENTRY_LENGTH == offsets.len()
-            && index.times.len() * time_index::ENTRY_LENGTH == times.len();
-        let largest = index.times.last().copied();
-        whole.then_some(Self { largest, ..index })
+            unproven_times: true,
+        }
+    }
+
+    /// Forgets entries for batches that end at `offset` or beyond.
+    pub(super) fn forget_from(&mut self, base: Offset, offset: Offset) {
+        let end = relative(base, offset);
+        self.offsets.retain(|entry| entry.relative_offset < end);
+    }
+
+    /// Forgets what follows the last entry of the offset index, as if that batch were to be noted
+    /// next; that entry.
+    pub(super) fn forget_tail(&mut self) -> Option<OffsetEntry> {
+        let last = self.offsets.last().copied();
+        self.times
+            .retain(|entry| last.is_some_and(|last| entry.relative_offset <= last.relative_offset));
+        self.largest = self.times.last().copied();
+        self.bytes_since_entry = 0;
+        self.unproven_times &= last.is_some();
+        last
     }
 
     /// Takes in the batch at `position`, whose offsets are final, as Kafka's `LogSegment.append`.
@@ -185,6 +211,7 @@ impl Segment {
             end: OnceLock::new(),
             damage: RwLock::default(),
             index: RwLock::new(Index::Memory(MemoryIndex::default())),
+            times_proven: AtomicBool::new(true),
             aborted: AbortedIndex::empty(),
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
@@ -206,6 +233,7 @@ impl Segment {
             sealed_len: OnceLock::new(),
             end: OnceLock::new(),
             damage: RwLock::default(),
+            times_proven: AtomicBool::new(!index.unproven_times),
             index: RwLock::new(Index::Memory(index)),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),
@@ -215,21 +243,26 @@ impl Segment {
         }
     }
 
-    /// A sealed segment whose index files hold so many entries.
+    /// A sealed segment whose index files hold so many `entries` (of the offset index, of the time
+    /// index); `None` if they cannot be used.
     pub(super) fn sealed(
         number: u64,
         base: Offset,
         len: u64,
-        offsets: usize,
-        times: usize,
+        entries: Option<(usize, usize)>,
     ) -> Self {
+        let index = match entries {
+            Some((offsets, times)) => Index::Files { offsets, times },
+            None => Index::Missing,
+        };
         Self {
             number,
             base,
             sealed_len: OnceLock::from(len),
             end: OnceLock::new(),
             damage: RwLock::default(),
-            index: RwLock::new(Index::Files { offsets, times }),
+            index: RwLock::new(index),
+            times_proven: AtomicBool::new(false),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(len),
             gone: AtomicBool::new(false),
@@ -257,6 +290,7 @@ impl Segment {
             end: OnceLock::from(end),
             damage: RwLock::default(),
             index: RwLock::new(Index::Files { offsets, times }),
+            times_proven: AtomicBool::new(true),
             aborted,
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
@@ -358,7 +392,7 @@ impl Segment {
     pub(super) fn change_index<T>(&self, change: impl FnOnce(&mut MemoryIndex) -> T) -> Option<T> {
         match &mut *self.index.write() {
             Index::Memory(index) => Some(change(index)),
-            Index::Files { .. } => None,
+            Index::Files { .. } | Index::Missing => None,
         }
     }
 
@@ -370,6 +404,43 @@ impl Segment {
             rebuilt.take_in(current, to, relative(self.base, next_offset));
         }
         *index = Index::Memory(rebuilt);
+        self.times_proven.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the time index is known to be that of the batches.
+    pub(super) fn times_are_proven(&self) -> bool {
+        self.times_proven.load(Ordering::SeqCst)
+    }
+
+    /// Notes that it is.
+    pub(super) fn set_times_proven(&self) {
+        self.times_proven.store(true, Ordering::SeqCst);
+    }
+
+    /// The whole time index, if every entry makes sense.
+    pub(super) fn all_times(&self, files: Files<'_>) -> io::Result<Option<Vec<TimeEntry>>> {
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let mut all = index.clone();
+                all.note_largest();
+                return Ok(Some(all.times));
+            }
+            Index::Files { times, .. } => *times,
+            Index::Missing => return Ok(None),
+        };
+        if count == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let file = self.open(
+            files,
+            FileKind::TimeIndex,
+            SegmentFile::TimeIndex,
+            OpenMode::Read,
+        )?;
+        let mut content = vec![0; count * time_index::ENTRY_LENGTH];
+        let filled = read_full_at(&*file, &mut content, 0)?;
+        let times = time_index::decode(&content);
+        Ok((filled == content.len() && times.len() == count).then_some(times))
     }
 
     pub(super) fn path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
@@ -472,6 +543,7 @@ impl Segment {
                     .copied());
             }
             Index::Files { offsets, .. } => *offsets,
+            Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
         if count == 0 {
             return Ok(None);
@@ -502,6 +574,7 @@ impl Segment {
                     .copied());
             }
             Index::Files { times, .. } => *times,
+            Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
         if count == 0 {
             return Ok(None);
@@ -524,7 +597,7 @@ impl Segment {
                 return Ok(index.largest.filter(|entry| entry.timestamp.0 >= 0));
             }
             Index::Files { times: 0, .. } => return Ok(None),
-            Index::Files { .. } => {}
+            Index::Files { .. } | Index::Missing => {}
         }
         self.time_before(files, Timestamp(i64::MAX))
     }
@@ -533,7 +606,7 @@ impl Segment {
     pub(super) fn write_indexes(&self, files: Files<'_>) -> io::Result<IndexFiles> {
         let (offsets, times) = match &*self.index.read() {
             Index::Memory(index) => (index.offsets.clone(), index.times.clone()),
-            Index::Files { .. } => return Ok(IndexFiles::default()),
+            Index::Files { .. } | Index::Missing => return Ok(IndexFiles::default()),
         };
         let write = |kind: SegmentFile, content: Vec<u8>| {
             let file = files.cache.create(&self.path(files.dir, kind))?;
