@@ -21,7 +21,9 @@ pub mod check;
 pub mod client;
 pub mod disk;
 pub mod disk_full;
+pub mod durable_throughput;
 pub mod figure;
+pub mod group_commit;
 pub mod ledger;
 pub mod load;
 pub mod node;
@@ -43,7 +45,7 @@ pub struct Entry {
 }
 
 /// All figures, in the order of `all`.
-pub const ALL: &[Entry] = &[power_cuts::ENTRY, sync_errors::ENTRY, disk_full::ENTRY];
+pub const ALL: &[Entry] = &[power_cuts::ENTRY, sync_errors::ENTRY, disk_full::ENTRY, durable_throughput::ENTRY];
 
 /// What the figures are told.
 #[derive(Clone, Debug)]
