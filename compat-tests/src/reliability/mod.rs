@@ -26,6 +26,7 @@ pub mod figure;
 pub mod group_commit;
 pub mod ledger;
 pub mod load;
+pub mod many_partitions;
 pub mod node;
 pub mod power_cuts;
 pub mod reading;
@@ -45,7 +46,13 @@ pub struct Entry {
 }
 
 /// All figures, in the order of `all`.
-pub const ALL: &[Entry] = &[power_cuts::ENTRY, sync_errors::ENTRY, disk_full::ENTRY, durable_throughput::ENTRY];
+pub const ALL: &[Entry] = &[
+    power_cuts::ENTRY,
+    sync_errors::ENTRY,
+    disk_full::ENTRY,
+    many_partitions::ENTRY,
+    durable_throughput::ENTRY,
+];
 
 /// What the figures are told.
 #[derive(Clone, Debug)]
