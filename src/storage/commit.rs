@@ -243,7 +243,7 @@ impl Committer<'_> {
             Job::Sync(log, means) => {
                 if !offline {
                     match log.sync(means) {
-                        Ok(Synced::Here) => {}
+                        Ok(Synced::Here) => retry_chores(&log),
                         Ok(Synced::Not(syncing)) => {
                             self.unsynced.lock().push((log, syncing));
                             return;
@@ -285,9 +285,17 @@ impl Committer<'_> {
         for (log, syncing) in unsynced {
             if synced {
                 log.end_sync(syncing);
+                retry_chores(&log);
             }
             log.context().watch.wake();
         }
+    }
+}
+
+/// Has a log synced again soon that could not write something beside its batches.
+fn retry_chores(log: &Arc<Log>) {
+    if log.owes() {
+        log.queue(Urgency::Within(LAZY_SYNC));
     }
 }
 

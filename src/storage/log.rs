@@ -84,6 +84,8 @@ struct Unsynced {
     epochs: bool,
     /// Segments in which transactions were aborted.
     aborted: Vec<Arc<Segment>>,
+    /// Some of this was tried before.
+    owes: bool,
 }
 
 /// What a sync took from a log, until it is done.
@@ -101,6 +103,8 @@ pub(super) struct Syncing {
     sealed: Vec<(Arc<Segment>, super::segment::IndexFiles)>,
     /// Whether the log is to be durable at all.
     durable: bool,
+    /// Whether something could not be written beside the batches: the recovery point stays.
+    owes: bool,
 }
 
 /// How the logs of a round are synced.
@@ -153,6 +157,12 @@ impl Unsynced {
         {
             self.aborted.push(segment.clone());
         }
+    }
+
+    /// Takes back what could not be written, for lack of room: the next sync tries again.
+    fn owe(&mut self, put_back: impl FnOnce(&mut Self)) {
+        self.owes = true;
+        put_back(self);
     }
 
     /// Whether there is more to do than syncing bytes.
@@ -579,7 +589,13 @@ impl Log {
             new_entries: work.new_entries,
             sealed,
             durable,
+            owes: self.unsynced.lock().owes,
         })
+    }
+
+    /// Whether something could not be written beside the batches and is to be tried again.
+    pub(super) fn owes(&self) -> bool {
+        self.unsynced.lock().owes
     }
 
     /// Syncs the files of a log, then the names of those that are new, then that of its directory.
@@ -623,7 +639,9 @@ impl Log {
                 newest.committed = end;
             }
         });
-        self.context.note_recovery_point(end.offset);
+        if !syncing.owes {
+            self.context.note_recovery_point(end.offset);
+        }
         if syncing.durable {
             self.context.note_durable(end);
         }
@@ -646,9 +664,13 @@ impl Log {
         chores: Chores,
     ) -> Vec<(Arc<Segment>, super::segment::IndexFiles)> {
         let (context, core) = (&self.context, &self.context.core);
-        let warn = |what: &str, error: io::Error| {
-            tracing::warn!(partition = context.directory, %error, "cannot write {what}");
+        let again = work.owes;
+        let warn = |what: &str, error: io::Error| match again {
+            // Tried again every second.
+            true => tracing::debug!(partition = context.directory, %error, "cannot write {what}"),
+            false => tracing::warn!(partition = context.directory, %error, "cannot write {what}"),
         };
+        let owe = |put_back: &dyn Fn(&mut Unsynced)| self.unsynced.lock().owe(put_back);
         if work.new_directory {
             let content = partition_metadata::encode(context.id.topic);
             let path = context.path.join(names::PARTITION_METADATA);
@@ -660,7 +682,10 @@ impl Log {
         if work.epochs {
             match self.write_epochs(view) {
                 Ok(()) => {}
-                Err(error) => warn(names::LEADER_EPOCHS, error),
+                Err(error) => {
+                    owe(&|unsynced| unsynced.epochs = true);
+                    warn(names::LEADER_EPOCHS, error);
+                }
             }
         }
         let mut written_files = Vec::new();
@@ -670,7 +695,10 @@ impl Log {
             }
             match self.write_snapshot(offset, &content) {
                 Ok(file) => written_files.push(file),
-                Err(error) => warn("a producer snapshot", error),
+                Err(error) => {
+                    owe(&|unsynced| unsynced.snapshots.push((offset, content.clone())));
+                    warn("a producer snapshot", error);
+                }
             }
         }
         for segment in std::mem::take(&mut work.aborted) {
@@ -710,6 +738,7 @@ impl Log {
                     let _ = core
                         .io
                         .remove_file(&segment.path(&context.path, SegmentFile::OffsetIndex));
+                    owe(&|unsynced| unsynced.sealed.push(segment.clone()));
                     warn("an index", error);
                 }
             }
@@ -832,17 +861,22 @@ impl Log {
             tracing::warn!(partition, %error, "cannot write the transaction indexes");
         }
         match self.begin_sync(Chores::Lazy) {
-            None => Ok(()),
+            None => return Ok(()),
             Some(syncing) if syncing.overflowed => {
                 self.context.core.sync_file_system()?;
                 self.end_sync(syncing);
-                Ok(())
             }
             Some(syncing) => {
                 self.sync_files(&syncing)?;
                 self.end_sync(syncing);
-                Ok(())
             }
+        }
+        match self.owes() {
+            // Not what a clean stop leaves behind.
+            true => Err(io::Error::other(
+                "not all could be written that lies beside the batches",
+            )),
+            false => Ok(()),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::client::{Client, ToPartition};
+use super::disk::Disk;
 use super::figure::Figure;
 use super::ledger::Value;
 use super::node::{Launch, Node};
@@ -24,6 +25,8 @@ pub const ENTRY: Entry = Entry {
 
 const PARTITIONS: i32 = 5_000;
 const OPEN_FILES: &str = "--nofile=4096:4096";
+
+const DISK_MIB: u64 = 2048;
 
 /// Connections that say nothing.
 const IDLE: usize = 500;
@@ -80,7 +83,11 @@ fn measure(
     count: &mut Count,
     figure: &mut Figure,
 ) -> Result<(), String> {
-    let data = options.scratch.join(mode);
+    // On a file system of its own where there can be one: thousands of directories are quickly
+    // gone with it.
+    let disk = Disk::new(&options.scratch, mode, DISK_MIB, "").ok();
+    let root = disk.as_ref().map_or(&*options.scratch, Disk::path);
+    let data = root.join("data");
     let launch = Launch::new(&options.klamm, &data, &options.scratch.join("broker.log"))
         .arguments(&["--durability", mode])
         .under(&["prlimit", OPEN_FILES]);
@@ -119,7 +126,6 @@ fn measure(
     let mut client = node.client().map_err(|error| error.to_string())?;
     fetch_all(&mut client, 2, count)?;
     node.kill();
-    let _ = std::fs::remove_dir_all(data);
     Ok(())
 }
 

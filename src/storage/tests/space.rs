@@ -182,3 +182,38 @@ fn what_is_deleted_while_room_is_low_is_freed_at_once() {
     disk.tick();
     append(&disk.bed.attach(&disk.store, 3)).unwrap();
 }
+
+#[test]
+fn what_finds_no_room_beside_the_batches_is_written_when_there_is_some() {
+    let (io, _) = faulty(DISK);
+    let mut bed = Bed::new(io, Path::new("/"));
+    bed.reserve_bytes = Some(0);
+    bed.config.segment_bytes = 100;
+    let (store, _) = bed.open();
+    let other = bed.io.open(Path::new("/other"), OpenMode::Create).unwrap();
+    let disk = SmallDisk { bed, store, other };
+    let partition = disk.ordinary();
+    append(&partition).unwrap();
+    let files = [".index", ".snapshot"].map(|ending| {
+        let base = if ending == ".index" { 0 } else { 1 };
+        disk.bed.dir.join(format!("topic.1-0/{base:020}{ending}"))
+    });
+    disk.leave(batch(&["value"]).bytes.len() as u64);
+    // Rolls, and leaves no room for what a roll leaves behind.
+    append(&partition).unwrap();
+    assert!(!disk.bed.io.exists(&files[0]), "{files:?}");
+    disk.leave(DISK / 2);
+    let patience = std::time::Instant::now();
+    let is_whole = |path| {
+        disk.bed
+            .io
+            .read(path)
+            .is_ok_and(|content| !content.is_empty())
+    };
+    while !files.iter().all(|path| disk.bed.io.exists(path)) || !is_whole(&files[1]) {
+        assert!(patience.elapsed() < Duration::from_secs(20));
+        disk.tick();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    disk.store.close().unwrap();
+}
