@@ -100,7 +100,12 @@ impl EndMarker {
     pub fn of(control_batch: &[u8]) -> Option<Self> {
         let records = records(control_batch).ok()?;
         let record = records.iter().next()?.ok()?;
-        let committed = match ControlType::from_key(record.key?)? {
+        Self::of_record(record.key, record.value)
+    }
+
+    /// The marker that a record of a control batch is, by its key and value.
+    pub fn of_record(key: Option<&[u8]>, value: Option<&[u8]>) -> Option<Self> {
+        let committed = match ControlType::from_key(key?)? {
             ControlType::Commit => true,
             ControlType::Abort => false,
             ControlType::LeaderChange
@@ -109,7 +114,7 @@ impl EndMarker {
             | ControlType::KRaftVersion
             | ControlType::KRaftVoters => return None,
         };
-        let (version, rest) = record.value?.split_first_chunk::<2>()?;
+        let (version, rest) = value?.split_first_chunk::<2>()?;
         if i16::from_be_bytes(*version) < MARKER_VERSION {
             return None;
         }

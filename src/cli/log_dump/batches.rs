@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::{Dump, DumpError, Row};
-use crate::batch::{BatchHeader, Codec, ControlType, RecordView, records};
+use crate::batch::{BatchHeader, Codec, ControlType, EndMarker, RecordView, records};
 use crate::cli::output::{bytes_as_json, headers_as_json};
+use crate::model::Offset;
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::wire::control::ControlRecord;
 use crate::wire::metadata::MetadataRecord;
@@ -18,17 +17,21 @@ const METADATA_LOG: &str = "__cluster_metadata-0";
 
 impl<W: Write> Dump<W> {
     /// Prints the batches of a file, one at a time.
-    pub(super) fn batches(&mut self, path: &Path) -> Result<(), DumpError> {
+    pub(super) fn batches(&mut self, path: &Path, base: Option<Offset>) -> Result<(), DumpError> {
         let unreadable = |error: std::io::Error| DumpError::Unreadable(error.to_string());
         let file = File::open(path).map_err(unreadable)?;
         let mut left = file.metadata().map_err(unreadable)?.len();
         let mut file = BufReader::new(file);
-        let metadata = path
-            .extension()
-            .is_some_and(|extension| extension == "checkpoint")
+        let metadata = self.metadata
+            || path
+                .extension()
+                .is_some_and(|extension| extension == "checkpoint")
             || path
                 .parent()
                 .is_some_and(|directory| directory.ends_with(METADATA_LOG));
+        if let Some(base) = base {
+            self.row(Row::new("start").with("logStartOffset", base.0))?;
+        }
         let mut position = 0_u64;
         while left > 0 {
             let damaged = |what: String| DumpError::Damaged(format!("at byte {position}: {what}"));
@@ -100,77 +103,87 @@ impl<W: Write> Dump<W> {
         let control = opened.header().is_control();
         for record in &opened {
             let record = record.map_err(|error| DumpError::Damaged(error.to_string()))?;
+            let size = |field: Option<&[u8]>| {
+                field.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX))
+            };
             let row = Row::new("record")
                 .with("offset", record.offset.0)
-                .with("timestamp", record.timestamp.0);
+                .with(timestamp_type(opened.header()), record.timestamp.0)
+                .with("keySize", size(record.key))
+                .with("valueSize", size(record.value));
             self.row(match (control, metadata) {
-                (true, _) => row.with("control", control_as_text(&record)),
-                (false, true) => row.with("metadata", metadata_as_text(&record)),
+                (true, _) => control_fields(row, &record),
+                (false, true) => row.with("payload", metadata_as_text(&record)),
                 (false, false) => row
-                    .with("key", bytes_as_json(record.key))
-                    .with("value", bytes_as_json(record.value))
-                    .with("headers", headers_as_json(&record)),
+                    .with("headers", headers_as_json(&record))
+                    .with_some("key", record.key.map(|key| bytes_as_json(Some(key))))
+                    .with_some(
+                        "payload",
+                        record.value.map(|value| bytes_as_json(Some(value))),
+                    ),
             })?;
         }
         Ok(())
     }
 }
 
-fn batch_row(header: &BatchHeader, position: u64, intact: bool) -> Row<'static> {
-    let codec = header.codec().map_or("unknown", Codec::name);
-    let timestamp_type = match header.is_log_append_time() {
+fn timestamp_type(header: &BatchHeader) -> &'static str {
+    match header.is_log_append_time() {
         true => "LogAppendTime",
         false => "CreateTime",
-    };
-    let producer = header.producer().map(|producer| {
-        json!({
-            "id": producer.id.0,
-            "epoch": producer.epoch.0,
-            "sequences": [producer.first_sequence, producer.last_sequence],
-        })
-    });
-    let flags = [
-        (header.is_transactional(), "transactional"),
-        (header.is_control(), "control"),
-        (header.has_delete_horizon(), "delete-horizon"),
-    ];
-    let flags: Vec<_> = flags
-        .iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, name)| Value::from(*name))
-        .collect();
-    Row::new("batch")
-        .with(
-            "offsets",
-            json!([header.base_offset.0, header.last_offset().0]),
-        )
-        .with("position", position)
-        .with("bytes", header.total_len())
-        .with("records", header.record_count)
-        .with("leader_epoch", header.leader_epoch.0)
-        .with("codec", codec)
-        .with("timestamp_type", timestamp_type)
-        .with("base_timestamp", header.base_timestamp.0)
-        .with("max_timestamp", header.max_timestamp.0)
-        .with_some("producer", producer)
-        .with_some("flags", (!flags.is_empty()).then_some(flags))
-        .with("crc", header.crc)
-        .with("intact", intact)
+    }
 }
 
-fn control_as_text(record: &RecordView<'_>) -> String {
+fn batch_row(header: &BatchHeader, position: u64, intact: bool) -> Row<'static> {
+    let codec = header.codec().map_or("unknown", Codec::name);
+    let last_sequence = header.producer().map_or(-1, |stamp| stamp.last_sequence);
+    let horizon = header
+        .has_delete_horizon()
+        .then_some(header.base_timestamp.0);
+    Row::new("batch")
+        .with("baseOffset", header.base_offset.0)
+        .with("lastOffset", header.last_offset().0)
+        .with("count", header.record_count)
+        .with("baseSequence", header.base_sequence)
+        .with("lastSequence", last_sequence)
+        .with("producerId", header.producer_id)
+        .with("producerEpoch", header.producer_epoch)
+        .with("partitionLeaderEpoch", header.leader_epoch.0)
+        .with("isTransactional", header.is_transactional())
+        .with("isControl", header.is_control())
+        .with_some("deleteHorizonMs", horizon)
+        .with("position", position)
+        .with(timestamp_type(header), header.max_timestamp.0)
+        .with("size", header.total_len())
+        .with("magic", 2)
+        .with("compresscodec", codec)
+        .with("crc", header.crc)
+        .with("isvalid", intact)
+}
+
+fn control_fields<'a>(row: Row<'a>, record: &RecordView<'_>) -> Row<'a> {
+    if let Some(marker) = EndMarker::of_record(record.key, record.value) {
+        let ended = match marker.committed {
+            true => "COMMIT",
+            false => "ABORT",
+        };
+        return row
+            .with("endTxnMarker", ended)
+            .with("coordinatorEpoch", marker.coordinator_epoch);
+    }
     let (key, value) = (
         record.key.unwrap_or_default(),
         record.value.unwrap_or_default(),
     );
-    match (
+    let text = match (
         ControlRecord::decode(key, value),
         ControlType::from_key(key),
     ) {
         (Ok(record), _) => format!("{record:?}"),
         (Err(_), Some(kind)) => format!("{kind:?}"),
         (Err(error), None) => error.to_string(),
-    }
+    };
+    row.with("control", text)
 }
 
 fn metadata_as_text(record: &RecordView<'_>) -> String {

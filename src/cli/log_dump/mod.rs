@@ -7,21 +7,29 @@
 //! | `*.index`, `*.timeindex`, `*.txnindex` | entries | `storage::format` |
 //! | `*.snapshot` | producers | `storage::format` |
 //! | `leader-epoch-checkpoint`, `*-offset-checkpoint` | epochs, partitions | `storage::format` |
-//! | `partition.metadata`, `meta.properties`, `quorum-state` | lines | |
+//! | `klamm-durable-offsets` | records of the journal, and the logs in them | `storage::format` |
+//! | `klamm-transaction-indexes` | segments | `storage::format` |
+//! | `partition.metadata`, `meta.properties`, `quorum-state`, `.kafka_cleanshutdown` | lines | |
+//! | any of a segment with `.deleted`, `.cleaned` or `.swap` behind it | as without | |
 //!
-//! A file that is damaged is printed up to there, the damage is said on stderr, and the exit code
-//! is 1.
+//! Fields have the names that Kafka's `DumpLogSegments` gives them, where it has them; as text they
+//! stand as it prints them, but for options that are empty, which are left out.
+//!
+//! A file that is damaged is printed up to there, the damage is said on stderr with its place, and
+//! the exit code is 1.
 
 mod batches;
 mod tables;
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::{CommandError, Format};
-use crate::storage::format::names;
+use crate::model::Offset;
+use crate::storage::format::names::{self, SegmentFile};
 
 /// Arguments of `klamm log dump`.
 #[derive(Debug, clap::Args)]
@@ -30,17 +38,26 @@ pub(crate) struct Args {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Print the records of batches, too.
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "print-data-log")]
     records: bool,
+    /// Take all records for those of the metadata log, and print them; where the directory has
+    /// its name, they are known.
+    #[arg(long)]
+    cluster_metadata_decoder: bool,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Result<(), CommandError> {
-    let Args { paths, records } = args;
+    let Args {
+        paths,
+        records,
+        cluster_metadata_decoder,
+    } = args;
     let mut dump = Dump {
         out: BufWriter::new(io::stdout().lock()),
         format,
-        records: *records,
+        records: *records || *cluster_metadata_decoder,
+        metadata: *cluster_metadata_decoder,
     };
     match dump.paths(paths) {
         Ok(0) => Ok(()),
@@ -97,6 +114,24 @@ impl<'a> Row<'a> {
             None => self,
         }
     }
+
+    fn text(&self) -> String {
+        let plain = |value: &Value| match value {
+            Value::String(text) if !text.contains(char::is_control) => text.clone(),
+            other => other.to_string(),
+        };
+        let fields = self.fields.iter();
+        let pairs: Vec<String> = fields
+            .map(|(name, value)| format!("{name}: {}", plain(value)))
+            .collect();
+        match (self.kind, self.fields.as_slice()) {
+            ("file", [(_, path)]) => format!("Dumping {}", plain(path)),
+            ("start", [(_, offset)]) => format!("Log starting offset: {offset}"),
+            ("line", [(_, text)]) => plain(text),
+            ("record", _) => format!("| {}", pairs.join(" ")),
+            _ => pairs.join(" "),
+        }
+    }
 }
 
 /// Prints rows in one format or the other.
@@ -104,6 +139,8 @@ struct Dump<W> {
     out: W,
     format: Format,
     records: bool,
+    /// Whether all records are of the metadata log.
+    metadata: bool,
 }
 
 impl<W: Write> Dump<W> {
@@ -135,25 +172,34 @@ impl<W: Write> Dump<W> {
             .file_name()
             .map(|name| name.to_string_lossy())
             .unwrap_or_default();
-        let extension = path
-            .extension()
-            .map(|extension| extension.to_string_lossy());
-        match (&*name, extension.as_deref()) {
+        let name = underlying(&name);
+        match (&*name, name.rsplit_once('.').map(|(_, ending)| ending)) {
             (_, Some("log" | "checkpoint")) => {
                 self.heading(path)?;
-                self.batches(path)
+                self.batches(path, base_offset(&name))
             }
             (_, Some("index")) => self.table(path, Self::offset_index),
             (_, Some("timeindex")) => self.table(path, Self::time_index),
             (_, Some("txnindex")) => self.table(path, Self::transaction_index),
             (_, Some("snapshot")) => self.table(path, Self::producers),
             (names::LEADER_EPOCHS, _) => self.table(path, Self::leader_epochs),
-            (names::RECOVERY_POINTS | names::LOG_STARTS | names::HIGH_WATERMARKS, _) => {
-                self.table(path, Self::offsets)
-            }
-            (names::PARTITION_METADATA | names::META_PROPERTIES | "quorum-state", _) => {
-                self.table(path, Self::lines)
-            }
+            (names::TXN_INDEXES, _) => self.table(path, Self::transaction_indexes),
+            (names::DURABLE_OFFSETS, _) => self.table(path, Self::durable_offsets),
+            (
+                names::RECOVERY_POINTS
+                | names::LOG_STARTS
+                | names::HIGH_WATERMARKS
+                | names::COMPACTED
+                | CLEANER_OFFSETS,
+                _,
+            ) => self.table(path, Self::offsets),
+            (
+                names::PARTITION_METADATA
+                | names::META_PROPERTIES
+                | names::CLEAN_SHUTDOWN
+                | "quorum-state",
+                _,
+            ) => self.table(path, Self::lines),
             _ if named => Err(DumpError::Unreadable(
                 "this is no file of a data directory, by its name".to_owned(),
             )),
@@ -164,12 +210,17 @@ impl<W: Write> Dump<W> {
     fn table(
         &mut self,
         path: &Path,
-        print: impl FnOnce(&mut Self, &Path, &[u8]) -> Result<(), DumpError>,
+        print: impl FnOnce(&mut Self, Option<Offset>, &[u8]) -> Result<(), DumpError>,
     ) -> Result<(), DumpError> {
         let bytes =
             std::fs::read(path).map_err(|error| DumpError::Unreadable(error.to_string()))?;
         self.heading(path)?;
-        print(self, path, &bytes)
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        print(
+            self,
+            base_offset(&underlying(&name.unwrap_or_default())),
+            &bytes,
+        )
     }
 
     fn heading(&mut self, path: &Path) -> Result<(), DumpError> {
@@ -178,13 +229,7 @@ impl<W: Write> Dump<W> {
 
     fn row(&mut self, row: Row<'_>) -> Result<(), DumpError> {
         let line = match self.format {
-            Format::Text => {
-                let fields = row
-                    .fields
-                    .iter()
-                    .map(|(name, value)| format!(" {name}={value}"));
-                format!("{}{}\n", row.kind, fields.collect::<String>())
-            }
+            Format::Text => format!("{}\n", row.text()),
             Format::Json => {
                 let mut object = Map::new();
                 object.insert("row".to_owned(), row.kind.into());
@@ -200,6 +245,28 @@ impl<W: Write> Dump<W> {
             .write_all(line.as_bytes())
             .map_err(DumpError::Output)
     }
+}
+
+/// How far Kafka's cleaner came.
+const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
+
+/// The name of a file before it was put out of use, or has once it is in use.
+fn underlying(name: &str) -> Cow<'_, str> {
+    if let Some((base, _)) = names::parse_swap(name) {
+        return SegmentFile::Log.name(base).into();
+    }
+    let endings = [
+        names::DELETED_SUFFIX,
+        names::CLEANED_SUFFIX,
+        names::SWAP_SUFFIX,
+    ];
+    let stripped = endings.iter().find_map(|ending| name.strip_suffix(ending));
+    stripped.unwrap_or(name).into()
+}
+
+/// What offsets in the indexes of a segment are relative to: its name.
+fn base_offset(name: &str) -> Option<Offset> {
+    SegmentFile::parse(name).map(|(_, base)| base)
 }
 
 /// A file, or all files below a directory in the order of their names.
