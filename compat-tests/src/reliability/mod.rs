@@ -24,6 +24,7 @@ pub mod disk_full;
 pub mod durable_throughput;
 pub mod figure;
 pub mod group_commit;
+pub mod kills;
 pub mod ledger;
 pub mod load;
 pub mod many_partitions;
@@ -48,6 +49,7 @@ pub struct Entry {
 /// All figures, in the order of `all`.
 pub const ALL: &[Entry] = &[
     power_cuts::ENTRY,
+    kills::ENTRY,
     sync_errors::ENTRY,
     disk_full::ENTRY,
     many_partitions::ENTRY,

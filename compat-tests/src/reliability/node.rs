@@ -65,9 +65,8 @@ impl Launch {
         self
     }
 
-    /// Under another program, such as `prlimit --nofile=4096`. It has to become the broker, or to
-    /// leave it as its own child's place (`strace -D`): the process that is started is the one that
-    /// is killed.
+    /// Under another program, such as `prlimit --nofile=4096` or `strace -D`. The process that is
+    /// started has to become the broker: it is the one that is killed.
     #[must_use]
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&one| one.to_owned()).collect();
@@ -86,6 +85,14 @@ impl Launch {
     /// # Errors
     /// Says why it did not become ready; it runs no longer then.
     pub fn start(&self) -> Result<Node, String> {
+        self.try_start().map_err(|not_ready| not_ready.reason)
+    }
+
+    /// As [`Launch::start`], where it may be meant to end before it is ready.
+    ///
+    /// # Errors
+    /// Says why it did not become ready, and how it ended.
+    pub fn try_start(&self) -> Result<Node, NotReady> {
         let mut words = self.wrapper.iter().map(PathBuf::from);
         let mut command = match words.next() {
             Some(program) => {
@@ -99,7 +106,7 @@ impl Launch {
             .create(true)
             .append(true)
             .open(&self.stderr)
-            .map_err(|error| format!("{}: {error}", self.stderr.display()))?;
+            .map_err(|error| NotReady::never_ran(&self.stderr, &error))?;
         let begin = Instant::now();
         let mut process = command
             .args(&self.arguments)
@@ -108,7 +115,7 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
-            .map_err(|error| format!("{}: {error}", self.binary.display()))?;
+            .map_err(|error| NotReady::never_ran(&self.binary, &error))?;
         let out = process.stdout.take().expect("a pipe");
         let mut node = Node {
             process,
@@ -129,12 +136,33 @@ impl Launch {
             }
             None => {
                 let said = tail(&self.stderr);
-                let ended = node.process.try_wait().ok().flatten();
-                Err(format!(
-                    "no ready line after {:?} (ended: {ended:?}); it said: {said}",
-                    node.ready_in
-                ))
+                let status = node.wait(Duration::from_millis(500));
+                let after = node.ready_in;
+                Err(NotReady {
+                    reason: format!(
+                        "no ready line after {after:?} (ended: {status:?}); it said: {said}"
+                    ),
+                    status,
+                })
             }
+        }
+    }
+}
+
+/// A broker that did not become ready.
+#[derive(Clone, Debug)]
+pub struct NotReady {
+    /// In words.
+    pub reason: String,
+    /// How it ended, if it did by itself.
+    pub status: Option<ExitStatus>,
+}
+
+impl NotReady {
+    fn never_ran(path: &Path, error: &std::io::Error) -> Self {
+        Self {
+            reason: format!("{}: {error}", path.display()),
+            status: None,
         }
     }
 }

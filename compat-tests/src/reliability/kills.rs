@@ -1,0 +1,384 @@
+//! SIGKILL under load, at random and at the Nth call that makes something durable or changes a
+//! directory: what was acknowledged is there, once, in its order, at the offset that was answered.
+//!
+//! A process that is killed leaves the page cache behind. So in a share of the kills the power of
+//! the disk is cut at the same moment: what the call was for has not happened then, and everything
+//! that was only written is lost with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::audit::Auditor;
+use super::disk::{Cut, Disk, Fuse};
+use super::figure::Figure;
+use super::load::{Load, Plan};
+use super::node::{Launch, Node, was_killed};
+use super::{Entry, Options, power_cuts};
+
+/// The figure.
+pub const ENTRY: Entry = Entry {
+    name: "kills",
+    about: "acknowledged records lost, duplicated or reordered by SIGKILL, at any sync or rename: none",
+    run,
+};
+
+/// How much is done.
+struct Size {
+    /// Kills at a random time.
+    at_random: u32,
+    /// Kills at the Nth call.
+    at_calls: u32,
+    /// How long to wait for the Nth call, then it is killed anyway and does not count.
+    patience: Duration,
+    records_max: u32,
+}
+
+const FULL: Size = Size {
+    at_random: 100,
+    at_calls: 200,
+    patience: Duration::from_secs(4),
+    records_max: 30,
+};
+
+const QUICK: Size = Size {
+    at_random: 6,
+    at_calls: 14,
+    patience: Duration::from_millis(1500),
+    records_max: 20,
+};
+
+/// Calls at which it is killed, and how far their number goes: as they are counted for each thread,
+/// small numbers are those of the start and of recovery.
+const CALLS: [(&str, u32); 8] = [
+    ("fdatasync", 80),
+    ("fsync", 40),
+    ("rename", 40),
+    ("ftruncate", 40),
+    ("fdatasync,syncfs", 200),
+    ("unlink,unlinkat,rmdir", 25),
+    ("mkdir", 12),
+    ("pwritev,pwrite64", 400),
+];
+
+/// What strace is told to show, so that it is known where a kill struck.
+const SHOWN: &str = "trace=fdatasync,fsync,syncfs,rename,renameat,renameat2,ftruncate,unlink,\
+unlinkat,rmdir,mkdir,pwritev,pwrite64";
+
+/// When a process is killed.
+enum When {
+    After(Duration),
+    AtCall(&'static str, u32),
+}
+
+fn run(options: &Options) -> Figure {
+    if let Err(reason) = can_trace() {
+        return Figure::skipped(reason);
+    }
+    let size = if options.quick { QUICK } else { FULL };
+    let mut disk = match Disk::new(&options.scratch, "disk", 1024, "") {
+        Ok(disk) => disk,
+        Err(reason) => return Figure::skipped(reason),
+    };
+    let mut figure = Figure::new();
+    if let Err(reason) = kill_often(options, &size, &mut disk, &mut figure) {
+        figure.fail(reason);
+    }
+    if figure.failed() {
+        eprintln!("kept {}", disk.keep().display());
+    }
+    figure
+}
+
+/// Whether strace is there and may trace.
+fn can_trace() -> Result<(), String> {
+    let output = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .output()
+        .map_err(|error| format!("strace: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "strace: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+/// What the kills hit.
+#[derive(Debug, Default)]
+struct Hits {
+    /// Kills by call, with what the call was about.
+    calls: BTreeMap<String, u64>,
+    at_calls: u32,
+    at_random: u32,
+    /// Before the broker was ready: in recovery, most of them.
+    before_ready: u32,
+    /// With the power of the disk.
+    with_power: u32,
+    /// Where a segment had just been finished: at its indexes or the snapshot behind it.
+    after_roll: u32,
+}
+
+fn kill_often(
+    options: &Options,
+    size: &Size,
+    disk: &mut Disk,
+    figure: &mut Figure,
+) -> Result<(), String> {
+    let launch = Launch::new(
+        &options.klamm,
+        &disk.path().join("data"),
+        &options.scratch.join("broker.log"),
+    );
+    let trace = options.scratch.join("strace.log");
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let plan = Plan {
+        topics: power_cuts::topics(),
+        promised: 4,
+        unpromised: 1,
+        records_max: size.records_max,
+        housekeeping: true,
+        seed: options.seed,
+    };
+    let mut load = first_start(&launch, &plan)?;
+    let mut auditor = Auditor::default();
+    let mut hits = Hits::default();
+    let mut next_number = CALLS.map(|_| 1);
+    let mut turn = 0;
+    while hits.at_random < size.at_random || hits.at_calls < size.at_calls {
+        turn += 1;
+        let when = match turn % 3 {
+            0 if hits.at_random < size.at_random => {
+                When::After(Duration::from_millis(random.u64(1..1_000)))
+            }
+            _ if hits.at_calls < size.at_calls => {
+                let kind = random.usize(..CALLS.len());
+                let (calls, last) = CALLS[kind];
+                let number = next_number[kind];
+                // Quickly over all numbers, more often the small ones.
+                next_number[kind] = match number + 1 + random.u32(..=number / 4) {
+                    next if next > last => 1,
+                    next => next,
+                };
+                When::AtCall(calls, number)
+            }
+            _ => When::After(Duration::from_millis(random.u64(1..1_000))),
+        };
+        let fuse = match random.u8(..3) {
+            0 => None,
+            1 => Some(disk.fuse(Cut::Now)?),
+            _ => Some(disk.fuse(Cut::AfterJournal)?),
+        };
+        let _ = std::fs::remove_file(&trace);
+        let struck = strike(&when, size, &launch, &trace, &mut auditor, &load)?;
+        load.broker_gone();
+        let with_power = fuse.is_some();
+        fuse.map_or(Ok(()), Fuse::blow)?;
+        if with_power {
+            disk.unmount()?;
+            disk.mount()?;
+        }
+        hits.note(&when, struck, with_power, &trace);
+        if !auditor.is_clean() {
+            break;
+        }
+        if turn % 20 == 0 {
+            eprintln!(
+                "{} kills at random, {} at calls, {} records acknowledged",
+                hits.at_random,
+                hits.at_calls,
+                load.acknowledged()
+            );
+        }
+    }
+    load.stop();
+    auditor.finish(&launch, &load)?;
+    hits.tell(figure);
+    auditor.tell(figure, &load);
+    if figure.failed() {
+        power_cuts::keep_account(options, &load);
+    }
+    Ok(())
+}
+
+/// Creates the topics, without anything going wrong yet.
+fn first_start(launch: &Launch, plan: &Plan) -> Result<Load, String> {
+    let node = launch.start()?;
+    let mut client = node.client().map_err(|error| error.to_string())?;
+    for topic in &plan.topics {
+        topic.create(&mut client)?;
+    }
+    node.kill();
+    Ok(Load::start(plan))
+}
+
+/// How a kill struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Struck {
+    /// Before the ready line.
+    Starting,
+    /// Under load.
+    Running,
+    /// The call did not come: it was killed at some other time.
+    Elsewhen,
+}
+
+/// Runs a broker until it is killed.
+fn strike(
+    when: &When,
+    size: &Size,
+    launch: &Launch,
+    trace: &Path,
+    auditor: &mut Auditor,
+    load: &Load,
+) -> Result<Struck, String> {
+    let launch = match when {
+        When::After(_) => launch.clone(),
+        When::AtCall(calls, number) => {
+            // Not with --seccomp-bpf, under which strace 6.1 injects no signals.
+            let trace = trace.to_string_lossy();
+            let inject = format!("inject={calls}:signal=SIGKILL:when={number}");
+            launch.clone().under(&[
+                "strace",
+                "-D",
+                "-f",
+                "-y",
+                "-qq",
+                "-e",
+                "signal=none",
+                "-o",
+                &trace,
+                "-e",
+                SHOWN,
+                "-e",
+                &inject,
+            ])
+        }
+    };
+    let begin = Instant::now();
+    let mut node = match launch.try_start() {
+        Ok(node) => node,
+        Err(not_ready) if not_ready.status.is_some_and(was_killed) => return Ok(Struck::Starting),
+        Err(not_ready) => return Err(not_ready.reason),
+    };
+    let looked = node
+        .client()
+        .map_err(|error| error.to_string())
+        .and_then(|mut client| auditor.look(&mut client, load));
+    if let Err(reason) = looked {
+        return match node.wait(Duration::from_millis(500)) {
+            Some(status) if was_killed(status) => Ok(Struck::Starting),
+            ended => Err(format!("{reason} ({ended:?})")),
+        };
+    }
+    if !auditor.is_clean() {
+        return Ok(Struck::Elsewhen);
+    }
+    load.broker_at(node.address());
+    let patience = match when {
+        When::After(delay) => delay
+            .saturating_sub(begin.elapsed())
+            .max(Duration::from_millis(5)),
+        When::AtCall(..) => size.patience,
+    };
+    let ended = node.wait(patience);
+    finish(node, when, ended)
+}
+
+fn finish(
+    node: Node,
+    when: &When,
+    ended: Option<std::process::ExitStatus>,
+) -> Result<Struck, String> {
+    match (when, ended) {
+        (When::AtCall(..), Some(status)) if was_killed(status) => Ok(Struck::Running),
+        (_, Some(status)) => Err(format!("the broker ended by itself: {status}")),
+        (When::After(_), None) => {
+            node.kill();
+            Ok(Struck::Running)
+        }
+        (When::AtCall(..), None) => {
+            node.kill();
+            Ok(Struck::Elsewhen)
+        }
+    }
+}
+
+impl Hits {
+    fn note(&mut self, when: &When, struck: Struck, with_power: bool, trace: &Path) {
+        self.with_power += u32::from(with_power && struck != Struck::Elsewhen);
+        match (when, struck) {
+            (_, Struck::Elsewhen) => {}
+            (When::After(_), _) => self.at_random += 1,
+            (When::AtCall(..), _) => {
+                self.at_calls += 1;
+                self.before_ready += u32::from(struck == Struck::Starting);
+                let text = std::fs::read_to_string(trace).unwrap_or_default();
+                let (name, after_roll) = call(&text);
+                self.after_roll += u32::from(after_roll);
+                *self.calls.entry(name).or_default() += 1;
+            }
+        }
+    }
+
+    fn tell(&self, figure: &mut Figure) {
+        figure.set("kills", self.at_random + self.at_calls);
+        figure.set("at_calls", self.at_calls);
+        figure.set("calls", json!(self.calls));
+        figure.set("before_ready", self.before_ready);
+        figure.set("after_roll", self.after_roll);
+        figure.set("with_power_cut", self.with_power);
+        if !self.calls.keys().any(|name| name.starts_with("rename")) {
+            figure.fail("no kill struck a rename");
+        }
+        if !self.calls.contains_key("fsync directory") {
+            figure.fail("no kill struck the sync of a directory");
+        }
+    }
+}
+
+/// The call that was never finished, and whether it was about what follows a roll. The line reads
+/// `PID call(FD</path>…) = ?`, or `PID call(FD</path> <unfinished ...>`.
+fn call(trace: &str) -> (String, bool) {
+    let line = trace
+        .lines()
+        .rfind(|line| line.ends_with("= ?"))
+        .or_else(|| {
+            trace
+                .lines()
+                .rfind(|line| line.ends_with("<unfinished ...>"))
+        })
+        .unwrap_or_default();
+    let text = line.split_once(' ').map_or("", |(_pid, text)| text.trim());
+    let name = text.split('(').next().unwrap_or_default();
+    let after_roll = [".index", ".timeindex", ".snapshot"]
+        .iter()
+        .any(|ending| text.contains(ending));
+    let name = match name {
+        "" => "unknown",
+        // Directories are synced with fsync, files with fdatasync.
+        "fsync" => "fsync directory",
+        name => name,
+    };
+    (name.to_owned(), after_roll)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_that_was_struck_is_read_from_the_trace() {
+        let trace = "7 fsync(3</d>)  = 0\n8 rename(\"/d/a.tmp\", \"/d/a\") = ?\n";
+        assert_eq!(call(trace), ("rename".to_owned(), false));
+        let trace = "7 fsync(3</d>)  = 0\n8 fsync(4</d> <unfinished ...>\n";
+        assert_eq!(call(trace), ("fsync directory".to_owned(), false));
+        let trace = "8 fdatasync(4</d/0.timeindex>) = ?\n";
+        assert_eq!(call(trace), ("fdatasync".to_owned(), true));
+        assert_eq!(call("").0, "unknown");
+    }
+}
