@@ -342,23 +342,38 @@ impl Hits {
 }
 
 /// The call that was never finished, and whether it was about what follows a roll. The line reads
-/// `PID call(FD</path>…) = ?`, or `PID call(FD</path> <unfinished ...>`.
+/// `PID call(FD</path>…) = ?`; where other threads' calls came between, it begins as
+/// `PID call(FD</path> <unfinished ...>`.
 fn call(trace: &str) -> (String, bool) {
-    let line = trace
+    let lines: Vec<(&str, &str)> = trace
         .lines()
-        .rfind(|line| line.ends_with("= ?"))
-        .or_else(|| {
-            trace
-                .lines()
-                .rfind(|line| line.ends_with("<unfinished ...>"))
-        })
-        .unwrap_or_default();
-    let text = line.split_once(' ').map_or("", |(_pid, text)| text.trim());
-    let name = text.split('(').next().unwrap_or_default();
+        .filter_map(|line| line.split_once(' '))
+        .map(|(pid, text)| (pid, text.trim()))
+        .collect();
+    let begun = |pid| {
+        let of_thread = lines.iter().rev().filter(move |line| line.0 == pid);
+        of_thread
+            .filter(|line| line.1.ends_with("<unfinished ...>"))
+            .map(|line| line.1)
+            .next()
+    };
+    let ended = |line: &&(&str, &str)| line.1.ends_with("= ?");
+    let resumed = |line: &&(&str, &str)| line.1.starts_with("<...");
+    // Calls that other threads were in for longer end with the process, too.
+    let struck = lines.iter().rev().filter(ended);
+    let text = match struck.clone().find(|line| !resumed(line)) {
+        Some((_, text)) => Some(*text),
+        None => struck
+            .clone()
+            .next()
+            .or(lines.last())
+            .and_then(|(pid, _)| begun(*pid)),
+    };
+    let text = text.unwrap_or_default();
     let after_roll = [".index", ".timeindex", ".snapshot"]
         .iter()
         .any(|ending| text.contains(ending));
-    let name = match name {
+    let name = match text.split('(').next().unwrap_or_default() {
         "" => "unknown",
         // Directories are synced with fsync, files with fdatasync.
         "fsync" => "fsync directory",
@@ -375,8 +390,12 @@ mod tests {
     fn the_call_that_was_struck_is_read_from_the_trace() {
         let trace = "7 fsync(3</d>)  = 0\n8 rename(\"/d/a.tmp\", \"/d/a\") = ?\n";
         assert_eq!(call(trace), ("rename".to_owned(), false));
-        let trace = "7 fsync(3</d>)  = 0\n8 fsync(4</d> <unfinished ...>\n";
+        let trace =
+            "8 fsync(4</d> <unfinished ...>\n7 mkdir(\"/a\") = 0\n8 <... fsync resumed>) = ?\n";
         assert_eq!(call(trace), ("fsync directory".to_owned(), false));
+        let trace =
+            "7 fsync(4</d> <unfinished ...>\n8 mkdir(\"/a\") = ?\n7 <... fsync resumed>) = ?\n";
+        assert_eq!(call(trace), ("mkdir".to_owned(), false));
         let trace = "8 fdatasync(4</d/0.timeindex>) = ?\n";
         assert_eq!(call(trace), ("fdatasync".to_owned(), true));
         assert_eq!(call("").0, "unknown");
