@@ -236,7 +236,7 @@ fn put_header(header: &BatchHeader, bytes: &mut [u8]) {
     }
 }
 
-fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+pub(super) fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => {
             put_varint(out, signed(bytes.len()));
@@ -246,14 +246,14 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-fn nullable_len(bytes: Option<&[u8]>) -> usize {
+pub(super) fn nullable_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(varint_len(-1), |bytes| {
         varint_len(signed(bytes.len())) + bytes.len()
     })
 }
 
 /// Lengths of slices fit: they are at most `isize::MAX`.
-fn signed(len: usize) -> i64 {
+pub(super) fn signed(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }
 

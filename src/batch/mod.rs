@@ -18,6 +18,7 @@ mod codec;
 mod control;
 mod header;
 mod records;
+mod retain;
 #[cfg(test)]
 mod testing;
 mod validate;
@@ -30,6 +31,7 @@ pub use header::{BatchHeader, HeaderError, NO_SEQUENCE, NO_TIMESTAMP, ProducerSt
 pub use records::{
     Header, Headers, RecordFormatError, RecordIter, RecordView, Records, RecordsError, records,
 };
+pub use retain::{emptied, retain};
 pub use validate::{
     BatchError, CompressionTarget, Origin, REJECTIONS_KEPT, RecordFault, RecordRejection,
     RecordRejections, RecordSizes, Rules, Unframed, Validated, find_record, validate,

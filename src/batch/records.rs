@@ -152,6 +152,11 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
+    /// Their bytes, without their number.
+    pub(super) fn encoded(&self) -> &'a [u8] {
+        self.encoded.rest()
+    }
+
     /// The headers, in order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut encoded = self.encoded;

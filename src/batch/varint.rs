@@ -16,6 +16,10 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes }
     }
 
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(super) fn remaining(&self) -> usize {
         self.rest.len()
     }

@@ -13,6 +13,7 @@ use crate::clock::SharedClock;
 use crate::io::{FileSystem, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicPartition};
 
+use super::cleaner::{CleanPoints, Cleaner};
 use super::commit::Commit;
 use super::damage::{Damage, DamageList, Lost};
 use super::file_cache::FileCache;
@@ -23,7 +24,7 @@ use super::log_starts::LogStarts;
 use super::memory_bound;
 use super::offline::Health;
 use super::offsets::Mark;
-use super::options::{CleanerOptions, Durability, LogConfig};
+use super::options::{Durability, LogConfig};
 use super::pins::Pins;
 use super::removal::Removal;
 use super::segment::Files;
@@ -44,8 +45,7 @@ pub(super) struct Core {
     pub(super) clock: SharedClock,
     pub(super) durability: Durability,
     pub(super) producer_id_expiration_ms: AtomicI64,
-    /// Settings of the cleaner.
-    pub(super) cleaner: ArcSwap<CleanerOptions>,
+    pub(super) cleaner: Cleaner,
     pub(super) files: FileCache,
     /// The open files that wait for a sync.
     pub(super) pins: Pins,
@@ -93,6 +93,7 @@ pub(super) struct FoundState {
     pub(super) log_starts: offset_checkpoint::Offsets,
     pub(super) compacted: offset_checkpoint::Offsets,
     pub(super) journal: Option<Contents>,
+    pub(super) clean_points: CleanPoints,
 }
 
 impl Core {
@@ -110,7 +111,11 @@ impl Core {
             clock: options.clock.clone(),
             durability: options.durability,
             producer_id_expiration_ms: AtomicI64::new(options.producer_id_expiration_ms),
-            cleaner: ArcSwap::from_pointee(options.upkeep.cleaner.clone()),
+            cleaner: Cleaner::new(
+                options.upkeep.cleaner.clone(),
+                &options.clock,
+                found.clean_points,
+            ),
             files: FileCache::new(options.io.clone(), options.open_files_max),
             pins: Pins::new(match &file_system {
                 Some(_) => (options.open_files_max / PINNED_SHARE).max(PINNED_MIN),
@@ -192,6 +197,7 @@ impl Core {
         if self.compacted.lock().remove(directory).is_some() {
             self.write_compacted(Persist::Lazy)?;
         }
+        self.cleaner.points.forget(&*self.io, &self.dir, directory);
         self.recovery_points.lock().remove(directory);
         if self.points_on_disk.lock().contains(directory) {
             self.write_recovery_points(Persist::Lazy)?;

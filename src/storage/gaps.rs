@@ -72,7 +72,6 @@ impl Context {
     }
 
     /// Lets gaps be made below `offset`; durable when it returns, and the gaps may come only then.
-    #[allow(dead_code)]
     pub(super) fn allow_gaps_below(&self, offset: Offset) -> io::Result<()> {
         // Raised below, once it is durable: an attempt that failed is made again.
         if self.gaps_allowed_below() >= offset {

@@ -377,6 +377,7 @@ impl Log {
             Some(first) => header.max_timestamp.0.saturating_sub(first.0),
             None => now.0.saturating_sub(writer.segment_created.0),
         };
+        let segment_ms = config.segment_ms_max();
         let jitter_max = config.segment_jitter_ms.min(config.segment_ms).max(0);
         let jitter = if jitter_max == 0 {
             0
@@ -387,7 +388,7 @@ impl Log {
             .segment_bytes
             .min(self.context.core.segment_bytes_max);
         let too_large = view.end.position + header.total_len() as u64 > segment_bytes;
-        let too_old = waited > config.segment_ms.saturating_sub(jitter);
+        let too_old = waited > segment_ms.saturating_sub(jitter);
         let index_full = active
             .change_index(|index| index.is_full(config.segment_index_bytes))
             .unwrap_or(false);

@@ -14,6 +14,7 @@
 //! if they are not, [`mod@repair`].
 
 mod aborted;
+mod cleaner;
 mod commit;
 mod core;
 mod damage;
@@ -60,6 +61,7 @@ mod watch;
 mod tests;
 
 pub use damage::Damage;
+pub use cleaner::{Cleaned, Counts};
 pub use file_cache::FileCacheStats;
 pub use offsets::Offsets;
 pub use options::{CleanerOptions, Durability, LogConfig, PartitionSpec, StoreOptions, Upkeep};

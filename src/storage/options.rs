@@ -148,6 +148,17 @@ pub struct LogConfig {
     pub max_message_bytes: usize,
 }
 
+impl LogConfig {
+    /// How long a segment is appended to (`LogConfig.maxSegmentMs`): what is to be compacted must
+    /// not wait in the active segment beyond `max.compaction.lag.ms`.
+    pub fn segment_ms_max(&self) -> i64 {
+        match self.compact && self.max_compaction_lag_ms > 0 {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
+}
+
 /// Kafka's defaults, and the durability that is the default with a data directory.
 impl Default for LogConfig {
     fn default() -> Self {

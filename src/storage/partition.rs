@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::batch::ValidBatch;
 use crate::model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 
+use super::cleaner::Cleaner;
 use super::commit::Urgency;
 use super::core::Context;
 use super::delete_records;
@@ -146,6 +147,9 @@ impl Partition {
             && let Some(log) = self.log.get()
         {
             log.queue(Urgency::Now);
+        }
+        if config.compact {
+            Cleaner::start(&self.context.core);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::batch::{BatchHeader, EndMarker, ProducerStamp};
 use crate::model::limits::PRODUCER_BATCHES_RETAINED;
 use crate::model::{Offset, Timestamp};
 
+use super::cleaner::LastBatches;
 use super::format::producer_snapshot::SnapshotEntry;
 use super::outcome::SequenceProblem;
 
@@ -311,6 +312,21 @@ impl Producers {
             producer.transaction_start.is_some()
                 || now.0.saturating_sub(producer.last_timestamp.0) < expiration_ms
         });
+    }
+
+    /// The batches that tell retries, and newer incarnations from older ones: the cleaner keeps
+    /// them, if empty.
+    pub(super) fn last_batches(&self) -> LastBatches {
+        let mut last = LastBatches::default();
+        for (id, producer) in &self.by_id {
+            last.last_offsets
+                .extend(producer.batches.iter().map(|batch| batch.last_offset));
+            if producer.batches.is_empty() {
+                last.marked.insert(*id, producer.epoch);
+            }
+        }
+        last.last_offsets.sort_unstable();
+        last
     }
 
     /// What the snapshot file keeps.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::io::{File, Io, OpenMode};
-use crate::model::Offset;
 
 use super::aborted::AbortedIndex;
 use super::format::names::SegmentFile;
@@ -61,6 +60,17 @@ impl SegmentWriter {
             buffer_max,
             position: 0,
         })
+    }
+
+    /// Has everything written through something, by which it may be counted.
+    pub(super) fn through(self, wrap: impl Fn(Arc<dyn File>) -> Arc<dyn File>) -> Self {
+        Self {
+            log: wrap(self.log),
+            offset_index: wrap(self.offset_index),
+            time_index: wrap(self.time_index),
+            txn_index: wrap(self.txn_index),
+            ..self
+        }
     }
 
     /// Removes the files of one that was not finished.

@@ -84,6 +84,8 @@ pub(super) struct Scan<'a> {
     offset_limit: Offset,
     /// Where the next segment begins, if there is one.
     end: Option<Offset>,
+    /// Bytes read at once, unless a batch has more.
+    window_bytes: usize,
     window: Vec<u8>,
     window_start: u64,
 }
@@ -130,9 +132,16 @@ impl<'a> Scan<'a> {
             newer_epochs: false,
             offset_limit: base.plus(i64::from(i32::MAX)),
             end: None,
+            window_bytes: depth.window(),
             window: Vec::new(),
             window_start: 0,
         }
+    }
+
+    /// Reads so many bytes at once.
+    pub(super) fn with_window(mut self, bytes: usize) -> Self {
+        self.window_bytes = bytes.max(BATCH_HEADER_LENGTH);
+        self
     }
 
     /// Takes a missing offset for damage, except before a batch that begins at `offset` or below.
@@ -437,7 +446,7 @@ impl<'a> Scan<'a> {
         };
         if !inside(self.window_start, &self.window) {
             self.window
-                .resize(self.depth.window().max(wanted).min(rest), 0);
+                .resize(self.window_bytes.max(wanted).min(rest), 0);
             self.window_start = position;
             let filled = read_full_at(self.file, &mut self.window, position)?;
             self.window.truncate(filled);

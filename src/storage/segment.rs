@@ -335,6 +335,15 @@ impl Segment {
         self.touched.get()
     }
 
+    /// How many entries its indexes have: the offset index, and the time index.
+    pub(super) fn index_entries(&self) -> (usize, usize) {
+        match &*self.index.read() {
+            Index::Memory(index) => (index.offsets.len(), index.times.len()),
+            Index::Files { offsets, times } => (*offsets, *times),
+            Index::Missing => (0, 0),
+        }
+    }
+
     /// Notes where the segment after it begins.
     pub(super) fn set_end(&self, end: Offset) {
         let _ = self.end.set(end);

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crate::io::{File, Io, OpenMode, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicId, TopicPartition};
 
+use super::cleaner::{CleanPoints, Cleaned, Cleaner};
 use super::commit::{Commit, Formatting};
 use super::core::{Context, Core, FoundState};
 use super::damage::Damage;
@@ -159,6 +160,7 @@ impl Store {
         found
             .log_starts
             .retain(|name, _| found.directories.contains(name));
+        found.clean_points = CleanPoints::read(&**io, dir, &found.directories);
         let (compacted, must_write) = gaps::read(io, dir, &found.directories);
         found.compacted = compacted;
         let has_leftovers = found.recovery_points.len() + found.log_starts.len() < entries_found;
@@ -228,6 +230,7 @@ impl Store {
         let directory = names::partition_directory(&spec.topic_name, spec.id.partition.0);
         let gaps_below = self.core.compacted.lock().get(&directory).copied();
         let gaps_below = gaps_below.unwrap_or_default();
+        let is_compacted = spec.config.compact;
         let context = Context {
             core: self.core.clone(),
             id: spec.id,
@@ -240,10 +243,15 @@ impl Store {
             watch: Arc::default(),
             deleted: AtomicBool::new(false),
         };
-        self.partitions
+        let partition = self
+            .partitions
             .entry(spec.id)
             .or_insert_with(|| Arc::new(Partition::new(context)))
-            .clone()
+            .clone();
+        if is_compacted {
+            Cleaner::start(&self.core);
+        }
+        partition
     }
 
     /// The partition, if it is attached.
@@ -258,6 +266,7 @@ impl Store {
         let mut remains = None;
         let context = partition.context();
         self.core.damage.forget(*id);
+        self.core.cleaner.forget(*id);
         partition.end(|| {
             self.core.journal.forget(id);
             if !self.core.directories.lock().contains(&context.directory) {
@@ -394,7 +403,13 @@ impl Store {
 
     /// Changes the settings of the cleaner.
     pub fn set_cleaner(&self, options: CleanerOptions) {
-        self.core.cleaner.store(Arc::new(options));
+        Cleaner::set_options(&self.core, options);
+    }
+
+    /// Compacts the log that needs it most, if any is due, as the cleaner's threads do from time
+    /// to time. Waits for the disk.
+    pub fn clean_once(&self) -> Option<Cleaned> {
+        self.core.cleaner.clean_dirtiest(&self.core, &self.partitions)
     }
 
     /// How many damaged stretches were found since the start.
@@ -427,6 +442,7 @@ impl Store {
         if core.set_closed() {
             return Ok(());
         }
+        core.cleaner.stop();
         core.commit.stop();
         core.upkeep.stop();
         core.removal.stop();
@@ -488,6 +504,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.core.set_closed();
+        self.core.cleaner.stop();
         self.core.commit.stop();
         self.core.upkeep.stop();
         self.core.removal.stop();

@@ -8,6 +8,7 @@
 //!   recovery-point-offset-checkpoint   below this offset a log is on disk
 //!   log-start-offset-checkpoint        log starts that are not a segment's base
 //!   replication-offset-checkpoint      high watermarks
+//!   cleaner-offset-checkpoint          offsets up to which logs are compacted
 //!   klamm-compacted-offset-checkpoint  below this offset a log may have gaps
 //!   klamm-durable-offsets              below this offset a log was on disk, newer than all others
 //!   klamm-reserve                      room for what must go on when the disk is full; no content
@@ -47,6 +48,8 @@ pub const DURABLE_OFFSETS: &str = "klamm-durable-offsets";
 pub const COMPACTED: &str = "klamm-compacted-offset-checkpoint";
 /// Holds room on the disk.
 pub const RESERVE: &str = "klamm-reserve";
+/// Offsets up to which logs are compacted.
+pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
 /// Where the leader epochs of one partition began.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic id of one partition.

@@ -1,6 +1,7 @@
 //! The store as a whole, on every file system.
 
 mod any_bytes;
+mod cleaner;
 mod contract;
 mod cost;
 mod damage;
@@ -50,6 +51,7 @@ pub(super) struct Bed {
     pub(super) config: LogConfig,
     pub(super) open_files_max: usize,
     pub(super) reserve_bytes: Option<u64>,
+    pub(super) upkeep: Upkeep,
 }
 
 impl Bed {
@@ -61,6 +63,14 @@ impl Bed {
             config: config(),
             open_files_max: 100,
             reserve_bytes: None,
+            upkeep: Upkeep {
+                // Tests say when.
+                cleaner: CleanerOptions {
+                    enable: false,
+                    ..CleanerOptions::default()
+                },
+                ..Upkeep::default()
+            },
         }
     }
 
@@ -76,7 +86,7 @@ impl Bed {
             producer_id_expiration_ms: 86_400_000,
             reserve_bytes: self.reserve_bytes,
             seed: 7,
-            upkeep: Upkeep::default(),
+            upkeep: self.upkeep.clone(),
         }
     }
 

@@ -1,0 +1,229 @@
+//! What compaction leaves of a batch (Kafka's `MemoryRecords.filterTo`).
+//!
+//! Where the batch stands does not change, whatever leaves it: base offset, offset of the last
+//! record, leader epoch, producer, sequence. Nor do flags and codec. What follows from the records
+//! does: their number, the largest timestamp, and the timestamp that the others are relative to.
+
+use std::io::Write;
+
+use crate::model::Timestamp;
+use crate::model::limits::BATCH_HEADER_LENGTH;
+
+use super::builder::{BuildError, nullable_len, put_nullable, seal, signed};
+use super::codec::{Codec, Encoder, Level};
+use super::header::{BatchHeader, NO_TIMESTAMP, ValidBatch, attribute};
+use super::records::RecordView;
+use super::varint::{put_varint, varint_len};
+
+/// A batch with those of its records that are `kept`, at least one; their offsets stay.
+///
+/// With a `horizon` the batch says that its tombstones, or its transaction marker, may go from
+/// that time on (KIP-534): timestamps are relative to it then, and a reader adds it as it adds any
+/// base. Without, a batch that has one keeps it.
+///
+/// `codec` is that of the batch; its level is the codec's own, as in Kafka.
+pub fn retain<'a>(
+    header: &BatchHeader,
+    codec: Codec,
+    kept: impl Iterator<Item = RecordView<'a>>,
+    horizon: Option<Timestamp>,
+) -> Result<ValidBatch, BuildError> {
+    let had_horizon = header.has_delete_horizon().then_some(header.base_timestamp);
+    let horizon = horizon.or(had_horizon);
+    let mut base = horizon;
+    let (mut count, mut max_timestamp) = (0_i32, NO_TIMESTAMP);
+    let mut encoder = Encoder::new(codec, Level::Default, vec![0; BATCH_HEADER_LENGTH])?;
+    let mut encoded = Vec::new();
+    for record in kept {
+        let base = *base.get_or_insert(record.timestamp);
+        encoded.clear();
+        put_record(
+            &mut encoded,
+            &record,
+            record.timestamp.0.wrapping_sub(base.0),
+            record.offset.0.saturating_sub(header.base_offset.0),
+        );
+        encoder.write_all(&encoded)?;
+        max_timestamp = max_timestamp.max(record.timestamp);
+        count = count.saturating_add(1);
+    }
+    let flag = match horizon {
+        Some(_) => attribute::DELETE_HORIZON,
+        None => 0,
+    };
+    let header = BatchHeader {
+        attributes: header.attributes | flag,
+        base_timestamp: base.unwrap_or(NO_TIMESTAMP),
+        max_timestamp: match header.is_log_append_time() {
+            true => header.max_timestamp,
+            false => max_timestamp,
+        },
+        record_count: count,
+        ..*header
+    };
+    seal(header, encoder.finish()?)
+}
+
+/// A batch that has lost all of its records: it says which offsets and sequences there were
+/// (`DefaultRecordBatch.writeEmptyHeader`).
+pub fn emptied(header: &BatchHeader) -> Result<ValidBatch, BuildError> {
+    let kept = attribute::LOG_APPEND_TIME | attribute::TRANSACTIONAL | attribute::CONTROL;
+    let header = BatchHeader {
+        attributes: header.attributes & kept,
+        base_timestamp: NO_TIMESTAMP,
+        record_count: 0,
+        ..*header
+    };
+    seal(header, vec![0; BATCH_HEADER_LENGTH])
+}
+
+fn put_record(out: &mut Vec<u8>, record: &RecordView<'_>, timestamp_delta: i64, offset_delta: i64) {
+    let headers = record.headers;
+    let length = 1
+        + varint_len(timestamp_delta)
+        + varint_len(offset_delta)
+        + nullable_len(record.key)
+        + nullable_len(record.value)
+        + varint_len(signed(headers.len()))
+        + headers.encoded().len();
+    put_varint(out, signed(length));
+    out.push(0);
+    put_varint(out, timestamp_delta);
+    put_varint(out, offset_delta);
+    put_nullable(out, record.key);
+    put_nullable(out, record.value);
+    put_varint(out, signed(headers.len()));
+    out.extend_from_slice(headers.encoded());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Header, records};
+    use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+
+    type Read = (
+        i64,
+        i64,
+        Option<Vec<u8>>,
+        Option<Vec<u8>>,
+        Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    );
+
+    fn read(batch: &ValidBatch) -> Vec<Read> {
+        assert_eq!(BatchHeader::parse(&batch.bytes), Ok(batch.header));
+        assert!(batch.header.crc_matches(&batch.bytes));
+        let opened = records(&batch.bytes).unwrap();
+        let record = |record: RecordView<'_>| {
+            let headers = record.headers.iter();
+            let headers = headers.map(|each| (each.key.to_vec(), each.value.map(<[u8]>::to_vec)));
+            (
+                record.offset.0,
+                record.timestamp.0,
+                record.key.map(<[u8]>::to_vec),
+                record.value.map(<[u8]>::to_vec),
+                headers.collect(),
+            )
+        };
+        opened.iter().map(|each| record(each.unwrap())).collect()
+    }
+
+    fn sample(codec: Codec) -> ValidBatch {
+        let mut builder = BatchBuilder::new()
+            .compression(codec, Level::Default)
+            .base_offset(Offset(100))
+            .leader_epoch(LeaderEpoch(3))
+            .producer(ProducerId(7), ProducerEpoch(1), 40);
+        for record in 0..5_i64 {
+            let (key, value) = ([b'k', record as u8], [b'v'; 30]);
+            let header = Header {
+                key: b"h",
+                value: (record == 2).then_some(b"x"),
+            };
+            let headers = if record > 1 { &[header][..] } else { &[] };
+            // The first has the largest timestamp.
+            let timestamp = Timestamp(1_000 - record * 10);
+            builder.push_with_headers(
+                timestamp,
+                Some(&key),
+                (record != 3).then_some(&value),
+                headers,
+            );
+        }
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn what_stays_has_the_offsets_times_and_headers_it_had() {
+        for codec in Codec::ALL {
+            let batch = sample(codec);
+            let before = read(&batch);
+            let opened = records(&batch.bytes).unwrap();
+            let kept = opened
+                .iter()
+                .map(Result::unwrap)
+                .filter(|record| [101, 103].contains(&record.offset.0));
+            let after = retain(&batch.header, codec, kept, None).unwrap();
+            assert_eq!(read(&after), [before[1].clone(), before[3].clone()]);
+            let expected = BatchHeader {
+                length: after.header.length,
+                crc: after.header.crc,
+                base_timestamp: Timestamp(990),
+                max_timestamp: Timestamp(990),
+                record_count: 2,
+                ..batch.header
+            };
+            assert_eq!(after.header, expected);
+        }
+    }
+
+    #[test]
+    fn a_horizon_stands_where_the_base_of_the_timestamps_does_and_stays() {
+        let batch = sample(Codec::Gzip);
+        let opened = records(&batch.bytes).unwrap();
+        let all = opened.iter().map(Result::unwrap);
+        let marked = retain(&batch.header, Codec::Gzip, all, Some(Timestamp(86_400_000))).unwrap();
+        assert!(marked.header.has_delete_horizon());
+        assert_eq!(marked.header.base_timestamp, Timestamp(86_400_000));
+        assert_eq!(marked.header.max_timestamp, Timestamp(1_000));
+        assert_eq!(read(&marked), read(&batch));
+        let opened = records(&marked.bytes).unwrap();
+        let later = opened.iter().map(Result::unwrap).skip(3);
+        let again = retain(&marked.header, Codec::Gzip, later, None).unwrap();
+        assert!(again.header.has_delete_horizon());
+        assert_eq!(again.header.base_timestamp, Timestamp(86_400_000));
+        assert_eq!(read(&again), read(&batch)[3..]);
+    }
+
+    #[test]
+    fn the_time_of_the_append_is_that_of_every_record_and_stays() {
+        let batch = sample(Codec::None);
+        let stamped = BatchHeader {
+            attributes: batch.header.attributes | attribute::LOG_APPEND_TIME,
+            max_timestamp: Timestamp(5_000),
+            ..batch.header
+        };
+        let batch = seal(stamped, batch.bytes.to_vec()).unwrap();
+        let opened = records(&batch.bytes).unwrap();
+        let last = opened.iter().map(Result::unwrap).skip(4);
+        let after = retain(&batch.header, Codec::None, last, None).unwrap();
+        assert!(after.header.is_log_append_time());
+        assert_eq!(after.header.max_timestamp, Timestamp(5_000));
+        assert_eq!(read(&after)[0].1, 5_000);
+    }
+
+    #[test]
+    fn an_emptied_batch_still_says_which_offsets_and_sequences_there_were() {
+        let batch = sample(Codec::Zstd);
+        let empty = emptied(&batch.header).unwrap();
+        assert_eq!(empty.bytes.len(), BATCH_HEADER_LENGTH);
+        assert!(read(&empty).is_empty());
+        assert_eq!(empty.header.producer(), batch.header.producer());
+        assert_eq!(empty.header.base_offset, batch.header.base_offset);
+        assert_eq!(empty.header.next_offset(), batch.header.next_offset());
+        assert_eq!(empty.header.max_timestamp, batch.header.max_timestamp);
+        assert_eq!(empty.header.codec(), Ok(Codec::None));
+        let again = emptied(&empty.header).unwrap();
+        assert_eq!(again.bytes, empty.bytes);
+    }
+}
