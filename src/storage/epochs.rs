@@ -46,6 +46,13 @@ impl Epochs {
         true
     }
 
+    /// Notes epochs of a stretch of the log, of which the first may have begun before it.
+    pub(super) fn assign_all(&mut self, of_stretch: &Self) {
+        for entry in &of_stretch.entries {
+            self.assign(entry.epoch, entry.start);
+        }
+    }
+
     /// Forgets what lies before the log start; the epoch that it falls into then begins there.
     pub(super) fn cut_front(&mut self, log_start: Offset) -> bool {
         let Some(first) = self

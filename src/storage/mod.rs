@@ -39,7 +39,6 @@ mod partition;
 mod pins;
 mod producers;
 mod read;
-mod recover;
 pub mod recovery_check;
 pub mod repair;
 mod removal;

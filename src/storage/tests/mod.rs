@@ -94,6 +94,13 @@ impl Bed {
         Store::open(self.options()).unwrap()
     }
 
+    /// Has the next start not know what was on disk for certain.
+    pub(super) fn forget_durable(&self) {
+        for name in ["klamm-durable-offsets", "recovery-point-offset-checkpoint"] {
+            let _ = self.io.remove_file(&self.dir.join(name));
+        }
+    }
+
     pub(super) fn attach(&self, store: &Store, topic: u128) -> Arc<Partition> {
         store.attach(self.spec(topic))
     }

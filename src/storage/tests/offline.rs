@@ -138,8 +138,7 @@ fn a_log_whose_recovery_cannot_be_synced_is_not_served_and_not_tried_again() {
     }
     drop(store);
     // Without the journal nobody knows that there is nothing to sync.
-    let journal = bed.dir.join("klamm-durable-offsets");
-    bed.io.remove_file(&journal).unwrap();
+    bed.forget_durable();
     faults.break_syncs_of("topic.2-0", ErrorKind::Other);
     let (store, opened) = bed.open();
     assert!(!opened.clean);

@@ -3,7 +3,8 @@
 use super::*;
 use crate::io::{Io, MemoryIo, OpenMode};
 
-/// Values in the log, after some batches of different sizes; the stop was not clean.
+/// Values in the log, after some batches of different sizes; the stop was not clean, and nobody
+/// knows what was on disk for certain.
 fn crashed(bed: &Bed, batches: usize) -> Vec<(i64, String)> {
     let (store, _) = bed.open();
     let partition = bed.attach(&store, 1);
@@ -14,7 +15,10 @@ fn crashed(bed: &Bed, batches: usize) -> Vec<(i64, String)> {
     }
     let end = partition.offsets().unwrap().log_end;
     wait_committed(&partition, end).unwrap();
-    read_all(&partition, 0, 1 << 20, Isolation::LogEnd)
+    let all = read_all(&partition, 0, 1 << 20, Isolation::LogEnd);
+    drop((partition, store));
+    bed.forget_durable();
+    all
 }
 
 fn recovered(bed: &Bed) -> Vec<(i64, String)> {

@@ -1,6 +1,10 @@
 //! Taking up a log that is on disk: after a clean stop little is read, after any other everything
 //! from the recovery point on is checked.
 
+mod epochs;
+mod producers;
+mod recover;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -9,28 +13,19 @@ use std::sync::atomic::Ordering;
 use crate::io::{DirEntry, File, OpenMode, Persist, replace_file};
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
-use super::aborted::{marker_of, recall};
-use super::core::Context;
-use super::epochs::Epochs;
-use super::format::names::{self, SegmentFile};
-use super::format::offset_index::OffsetEntry;
-use super::format::{
-    leader_epochs, offset_index, partition_metadata, producer_snapshot, time_index,
-};
-use super::log::{Log, Writer};
-use super::offsets::{Mark, View};
-use super::producers::Producers;
-use super::removal::Doomed;
-use super::scan::{Depth, Scan, ScanError, Scanned};
-use super::segment::{MemoryIndex, Segment};
-use super::swap;
-use super::transactions::Unsettled;
-
-/// How far back the batches of producers are read that a snapshot does not hold.
-const READ_BACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// How much of that is read at a time.
-const READ_BACK_STEP_BYTES: u64 = 1024 * 1024;
+use crate::storage::core::Context;
+use crate::storage::epochs::Epochs;
+use crate::storage::format::names::{self, SegmentFile};
+use crate::storage::format::offset_index::OffsetEntry;
+use crate::storage::format::{offset_index, partition_metadata, time_index};
+use crate::storage::log::{Log, Writer};
+use crate::storage::offsets::{Mark, View};
+use crate::storage::producers::Producers;
+use crate::storage::removal::Doomed;
+use crate::storage::scan::{Depth, Scan, ScanError, Scanned};
+use crate::storage::segment::{MemoryIndex, Segment};
+use crate::storage::swap;
+use crate::storage::transactions::Unsettled;
 
 /// Opens the log of a partition. One without directory is empty, and touches no file.
 pub(super) fn open(context: &Arc<Context>) -> io::Result<Arc<Log>> {
@@ -109,6 +104,14 @@ fn start_empty(context: &Arc<Context>, start: Offset, exists: bool) -> Arc<Log> 
     Log::new(context.clone(), view, Unsettled::default(), writer)
 }
 
+/// Bytes of a segment below the log end.
+fn limit_of(segment: &Segment, end: Mark) -> u64 {
+    match segment.base == end.segment {
+        true => end.position,
+        false => segment.sealed_len().unwrap_or(0),
+    }
+}
+
 fn current_epoch(context: &Context) -> LeaderEpoch {
     LeaderEpoch(context.leader_epoch.load(Ordering::SeqCst))
 }
@@ -159,7 +162,7 @@ impl Loader<'_> {
         let known_epochs = self.read_epochs();
         let mut epochs = known_epochs.clone().unwrap_or_default();
         let taken = match self.recover {
-            false => self.take_all(&found, point)?,
+            false => self.take_all(&found, point, &mut epochs)?,
             true => None,
         };
         let Taken { mut segments, end } = match taken {
@@ -185,11 +188,8 @@ impl Loader<'_> {
         for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
             segment.set_end(next.base);
         }
-        if known_epochs.is_none() {
-            epochs = self.rebuild_epochs(&segments, end)?;
-        }
-        epochs.cut_back(end.offset);
-        epochs.cut_front(log_start);
+        let found_epochs = known_epochs.is_some().then_some(epochs);
+        let mut epochs = self.settle_epochs(found_epochs, &segments, log_start, end)?;
         epochs.assign(current_epoch(self.context), end.offset);
         let producers = self.load_producers(&found.snapshots, &segments, end)?;
         let unsettled = self.unsettled(&producers, &segments, end)?;
@@ -212,6 +212,8 @@ impl Loader<'_> {
         };
         self.context.expect_no_gaps_from(end.offset);
         self.context.note_recovery_point(end.offset);
+        // What was recovered is on disk, and the next start must not take it for a torn tail.
+        self.context.note_durable(end);
         Ok(Log::new(self.context.clone(), view, unsettled, writer))
     }
 
@@ -275,7 +277,12 @@ impl Loader<'_> {
     /// Takes up a log as a clean stop left it: nothing is read but the end of the active segment.
     /// `None` if it does not end at its recovery point, the log end of that stop: then it has to be
     /// recovered.
-    fn take_all(&self, found: &Found, point: Option<Offset>) -> io::Result<Option<Taken>> {
+    fn take_all(
+        &self,
+        found: &Found,
+        point: Option<Offset>,
+        epochs: &mut Epochs,
+    ) -> io::Result<Option<Taken>> {
         let Some((&base, files)) = found.segments.last_key_value() else {
             return Ok(None);
         };
@@ -293,6 +300,7 @@ impl Loader<'_> {
         if point.is_some_and(|point| point != approach.offset) {
             return Ok(None);
         }
+        epochs.assign_all(&approach.epochs);
         let active = Segment::reopened(self.next_number(), base, approach.index, len);
         let mut segments: Vec<Arc<Segment>> = found
             .segments
@@ -340,17 +348,6 @@ impl Loader<'_> {
         Some(MemoryIndex::from_files(&offsets, &times))
     }
 
-    fn read_epochs(&self) -> Option<Epochs> {
-        let content = self
-            .context
-            .core
-            .io
-            .read(&self.context.path.join(names::LEADER_EPOCHS))
-            .ok()?;
-        let entries = leader_epochs::decode(std::str::from_utf8(&content).ok()?).ok()?;
-        Some(Epochs::new(entries))
-    }
-
     /// Calls `each` with every batch from `from` on, and its file.
     fn each_batch(
         &self,
@@ -364,10 +361,7 @@ impl Loader<'_> {
             .saturating_sub(1);
         let files = self.context.files();
         for segment in segments.iter().skip(first) {
-            let limit = match segment.base == end.segment {
-                true => end.position,
-                false => segment.sealed_len().unwrap_or(0),
-            };
+            let limit = limit_of(segment, end);
             if limit == 0 {
                 continue;
             }
@@ -414,62 +408,6 @@ impl Loader<'_> {
         named.unwrap_or_else(|| scan(0))
     }
 
-    fn rebuild_epochs(&self, segments: &[Arc<Segment>], end: Mark) -> io::Result<Epochs> {
-        let mut epochs = Epochs::default();
-        self.each_batch(segments, Offset(0), end, |batch, _| {
-            epochs.assign(batch.header.leader_epoch, batch.header.base_offset);
-            Ok(())
-        })?;
-        Ok(epochs)
-    }
-
-    /// The producers at the log end: the newest snapshot that can be used, what was written after
-    /// it, and before it as far as retries may need it.
-    fn load_producers(
-        &self,
-        snapshots: &[Offset],
-        segments: &[Arc<Segment>],
-        end: Mark,
-    ) -> io::Result<Producers> {
-        let usable = |offset: &&Offset| **offset <= end.offset;
-        let read = |offset: Offset| {
-            let path = self.context.path.join(SegmentFile::Snapshot.name(offset));
-            let content = self.context.core.io.read(&path).ok()?;
-            match producer_snapshot::decode(&content) {
-                Ok(entries) => Some((offset, Producers::from_snapshot(&entries))),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "ignoring a producer snapshot");
-                    None
-                }
-            }
-        };
-        let newest = snapshots
-            .iter()
-            .filter(usable)
-            .find_map(|offset| read(*offset));
-        // One a segment is kept, as in Kafka; those of earlier stops would pile up.
-        let newest_at = newest.as_ref().map(|(offset, _)| *offset);
-        for offset in snapshots
-            .iter()
-            .filter(|offset| Some(**offset) != newest_at)
-        {
-            if !segments.iter().any(|segment| segment.base == *offset) {
-                let path = self.context.path.join(SegmentFile::Snapshot.name(*offset));
-                self.context.core.io.remove_file(&path)?;
-            }
-        }
-        let (from, mut producers) = newest.unwrap_or((Offset(0), Producers::default()));
-        self.read_back(&mut producers, from, segments, end)?;
-        let mut aborted = Vec::new();
-        self.each_batch(segments, from, end, |batch, file| {
-            let step = producers.replay(&batch.header, marker_of(file, batch)?);
-            aborted.extend(step.and_then(|step| step.aborted()));
-            Ok(())
-        })?;
-        recall(self.context, segments, end.offset, from, &aborted);
-        Ok(producers)
-    }
-
     /// The transactions that are open at the log end, and where they begin.
     fn unsettled(
         &self,
@@ -484,25 +422,26 @@ impl Loader<'_> {
         Ok(unsettled)
     }
 
-    /// Where the batch that holds `offset` begins, or the next one that is whole.
-    fn locate(&self, offset: Offset, segments: &[Arc<Segment>], end: Mark) -> io::Result<Mark> {
+    /// The batch that holds `offset`, or the next one that is whole, and its segment's base.
+    fn batch_and_segment(
+        &self,
+        offset: Offset,
+        segments: &[Arc<Segment>],
+        end: Mark,
+    ) -> io::Result<Option<(Offset, Scanned)>> {
         let after = segments.partition_point(|segment| segment.base <= offset);
         for segment in segments.iter().skip(after.saturating_sub(1)) {
-            let limit = match segment.base == end.segment {
-                true => end.position,
-                false => segment.sealed_len().unwrap_or(0),
-            };
+            let limit = limit_of(segment, end);
+            if limit == 0 {
+                continue;
+            }
             let file = self.open_log(segment.base)?;
             let entry = segment.entry_before(self.context.files(), offset);
             let mut scan = self.scan_from(segment, &*file, entry.ok().flatten(), limit);
             loop {
                 match scan.next() {
                     Ok(Some(batch)) if batch.header.last_offset() >= offset => {
-                        return Ok(Mark {
-                            offset,
-                            segment: segment.base,
-                            position: batch.position,
-                        });
+                        return Ok(Some((segment.base, batch)));
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => break,
@@ -512,63 +451,40 @@ impl Loader<'_> {
                 }
             }
         }
-        Ok(Mark { offset, ..end })
+        Ok(None)
     }
 
-    /// Reads the headers below `offset`, newest first, until every producer has the batches that
-    /// a retry may ask for.
-    fn read_back(
+    /// The batch that holds `offset`, or the next one that is whole.
+    fn batch_at(
         &self,
-        producers: &mut Producers,
         offset: Offset,
         segments: &[Arc<Segment>],
         end: Mark,
-    ) -> io::Result<()> {
-        let files = self.context.files();
-        let mut budget = READ_BACK_BYTES_MAX;
-        for segment in segments
-            .iter()
-            .rev()
-            .filter(|segment| segment.base < offset)
-        {
-            let mut stop = match segment.base == end.segment {
-                true => end.position,
-                false => segment.sealed_len().unwrap_or(0),
-            };
-            let file = self.open_log(segment.base)?;
-            while stop > 0 {
-                if !producers.wants_older() || budget == 0 {
-                    return Ok(());
-                }
-                let back = stop.saturating_sub(READ_BACK_STEP_BYTES);
-                let entry = segment.entry_at_or_before(files, back).ok().flatten();
-                let mut headers = Vec::new();
-                let mut scan = self.scan_from(segment, &*file, entry, stop);
-                let start = scan.position();
-                loop {
-                    match scan.next() {
-                        Ok(Some(batch)) => {
-                            if batch.header.producer_id >= 0 && batch.header.base_offset < offset {
-                                headers.push(batch.header);
-                            }
-                        }
-                        Ok(None) => break,
-                        Err(ScanError::Io(error)) => return Err(error),
-                        Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => {
-                            break;
-                        }
-                        Err(ScanError::Damaged { .. }) => {}
-                    }
-                }
-                headers
-                    .iter()
-                    .rev()
-                    .for_each(|header| producers.replay_older(header));
-                budget = budget.saturating_sub(stop - start);
-                stop = start;
-            }
+    ) -> io::Result<Option<Scanned>> {
+        let found = self.batch_and_segment(offset, segments, end)?;
+        Ok(found.map(|(_, batch)| batch))
+    }
+
+    /// Where the batch that holds `offset` begins, or the next one that is whole.
+    fn locate(&self, offset: Offset, segments: &[Arc<Segment>], end: Mark) -> io::Result<Mark> {
+        let found = self.batch_and_segment(offset, segments, end)?;
+        Ok(
+            found.map_or(Mark { offset, ..end }, |(segment, batch)| Mark {
+                offset,
+                segment,
+                position: batch.position,
+            }),
+        )
+    }
+
+    /// Where in a segment the batches below `offset` end.
+    fn position_of(&self, offset: Offset, segment: &Arc<Segment>, end: Mark) -> io::Result<u64> {
+        if segment.end().is_some_and(|next| next <= offset) || offset >= end.offset {
+            return Ok(limit_of(segment, end));
         }
-        Ok(())
+        let here = std::slice::from_ref(segment);
+        let found = self.batch_at(offset, here, end)?;
+        Ok(found.map_or(limit_of(segment, end), |batch| batch.position))
     }
 
     /// Largest timestamp of the first batch of the active segment.

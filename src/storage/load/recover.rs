@@ -26,13 +26,14 @@ use std::sync::Arc;
 use crate::io::File;
 use crate::model::Offset;
 
-use super::damage::Lost;
-use super::epochs::Epochs;
-use super::format::names::SegmentFile;
-use super::load::{Found, FoundSegment, Loader, Taken};
-use super::offsets::Mark;
-use super::scan::{Depth, Scan, ScanError};
-use super::segment::{MemoryIndex, Segment};
+use super::epochs::EpochsSeen;
+use super::{Found, FoundSegment, Loader, Taken, current_epoch};
+use crate::storage::damage::Lost;
+use crate::storage::epochs::Epochs;
+use crate::storage::format::names::SegmentFile;
+use crate::storage::offsets::Mark;
+use crate::storage::scan::{Depth, Scan, ScanError};
+use crate::storage::segment::{MemoryIndex, Segment};
 
 /// Up to where a log was on disk for certain.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,8 @@ pub(super) struct Approach {
     pub(super) position: u64,
     /// The offset there.
     pub(super) offset: Offset,
+    /// The epochs on the way.
+    pub(super) epochs: Epochs,
 }
 
 impl Approach {
@@ -66,6 +69,7 @@ impl Approach {
             index: MemoryIndex::default(),
             position: 0,
             offset: base,
+            epochs: Epochs::default(),
         }
     }
 }
@@ -210,6 +214,7 @@ impl Loader<'_> {
                 }
             }
         }
+        let mut epochs = EpochsSeen::default();
         loop {
             let (position, offset) = (walk.position(), walk.next_offset());
             if arrived(position, offset) {
@@ -217,11 +222,13 @@ impl Loader<'_> {
                     index,
                     position,
                     offset,
+                    epochs: epochs.finish(current_epoch(self.context)),
                 }));
             }
             match walk.next() {
                 Ok(Some(batch)) => {
                     index.note(base, &batch.header, batch.position, self.index_interval());
+                    epochs.note(batch.header.leader_epoch, batch.header.base_offset);
                 }
                 Ok(None) | Err(ScanError::Damaged { .. }) => return Ok(None),
                 Err(ScanError::Io(error)) => return Err(error),
@@ -277,7 +284,9 @@ impl Loader<'_> {
             mut index,
             position: from,
             offset: mut next_offset,
+            epochs: known,
         } = start;
+        epochs.assign_all(&known);
         let mut scan = Scan::new(file, Depth::Checksums, base, from, len)
             .expecting(next_offset)
             .gaps_below(self.context.gaps_allowed_below())
