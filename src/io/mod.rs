@@ -13,11 +13,13 @@ mod atomic;
 pub(crate) mod faulty;
 mod memory;
 mod memory_limit;
+mod power_cut;
 mod real;
 
 pub use atomic::{Persist, replace_file};
 pub use memory::MemoryIo;
 pub use memory_limit::memory_limit;
+pub use power_cut::PowerCutIo;
 pub use real::RealIo;
 
 use std::os::fd::BorrowedFd;

@@ -1,8 +1,8 @@
 //! The journal of durable offsets, when the power is cut.
 
-use super::power_cut::PowerCutIo;
 use super::*;
 use crate::io::Io;
+use crate::io::PowerCutIo;
 use crate::storage::format::journal::tests::{id, point};
 use crate::storage::format::names;
 use crate::storage::journal::{Journal, read};

@@ -15,7 +15,6 @@ mod lookup;
 mod memory_bound;
 mod model;
 mod offline;
-mod power_cut;
 mod recovery;
 mod repair;
 mod retention;
@@ -38,6 +37,8 @@ use crate::model::{
 };
 
 use super::*;
+#[allow(unused_imports)]
+use crate::io as power_cut;
 
 /// The wall clock at the start of a test.
 pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);

@@ -1,7 +1,7 @@
 //! Stepping over damage, with a power cut between any two system calls.
 
-use super::power_cut::PowerCutIo;
 use super::*;
+use crate::io::PowerCutIo;
 use crate::io::{Io, MemoryIo, OpenMode};
 use crate::storage::repair::{Mode, Remedy, RepairError, Repaired, repair};
 use crate::storage::verify::{Finding, Scope, verify};

@@ -390,7 +390,7 @@ fn again(io: SharedIo, before: &Bed) -> Bed {
 /// Cuts the power after the `cut`-th call that changes anything; whether the pass came through.
 fn cut_within_a_pass(case: &CutCase, cut: usize) -> bool {
     const RECORDS: i64 = 6;
-    let io = super::power_cut::PowerCutIo::new();
+    let io = crate::io::PowerCutIo::new();
     let mut bed = bed(io.clone(), Path::new("/"));
     bed.config.segment_bytes = 150;
     bed.config.retention_bytes = case.retention_bytes;

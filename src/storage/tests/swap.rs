@@ -1,7 +1,7 @@
 //! Replacing segments, with a power cut between any two system calls.
 
-use super::power_cut::PowerCutIo;
 use super::*;
+use crate::io::PowerCutIo;
 use crate::storage::rewrite::SegmentWriter;
 use crate::storage::scan::Depth;
 use crate::storage::swap::{Swap, SwapError};

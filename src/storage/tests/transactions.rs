@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 
-use super::power_cut::PowerCutIo;
+use crate::io::PowerCutIo;
 use super::*;
 use crate::batch::EndMarker;
 use crate::io::{MemoryIo, OpenMode};

@@ -1,13 +1,15 @@
-//! A disk that forgets, when the power goes, what was not synced.
+//! A disk in memory that forgets, when the power goes, what was not synced: for tests, and for the
+//! long checks of what a store promises.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::*;
-use crate::io::{DirEntry, File, Io, OpenMode};
+use super::{DirEntry, File, Io, OpenMode};
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
@@ -17,7 +19,7 @@ const SECTOR: usize = 512;
 /// After a cut, bytes that were not synced are there, or not, or in part; and of the names that
 /// changed since their directory was synced any may be the old or the new ones.
 #[derive(Debug)]
-pub(super) struct PowerCutIo(Arc<Mutex<Disk>>);
+pub struct PowerCutIo(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -67,9 +69,9 @@ impl Change {
                     .collect();
                 for (path, node) in moved {
                     names.remove(&path);
-                    let target = match path.strip_prefix(from).unwrap() {
-                        rest if rest.as_os_str().is_empty() => to.clone(),
-                        rest => to.join(rest),
+                    let target = match path.strip_prefix(from) {
+                        Ok(rest) if !rest.as_os_str().is_empty() => to.join(rest),
+                        _ => to.clone(),
                     };
                     names.insert(target, node);
                 }
@@ -102,6 +104,16 @@ impl Disk {
         Ok(())
     }
 
+    fn len(&self, file: usize) -> u64 {
+        self.files.get(file).map_or(0, |bytes| bytes.now.len()) as u64
+    }
+
+    /// The content of an open file, to be changed by one more system call.
+    fn content(&mut self, file: usize) -> io::Result<&mut Bytes> {
+        self.call()?;
+        self.files.get_mut(file).ok_or(ErrorKind::NotFound.into())
+    }
+
     fn change(&mut self, change: Change) {
         change.apply(&mut self.names);
         self.pending.push(change);
@@ -109,25 +121,26 @@ impl Disk {
 }
 
 impl PowerCutIo {
-    pub(super) fn new() -> Arc<Self> {
+    /// An empty one.
+    pub fn new() -> Arc<Self> {
         Arc::new(Self(Arc::default()))
     }
 
-    /// Cuts the power after so many more of those calls.
-    pub(super) fn cut_after(&self, calls: usize) {
+    /// Cuts the power after so many more calls that change something.
+    pub fn cut_after(&self, calls: usize) {
         let mut disk = self.0.lock();
         disk.cut_at = Some(disk.calls + calls);
     }
 
     /// Whether the power is off.
-    pub(super) fn is_off(&self) -> bool {
+    pub fn is_off(&self) -> bool {
         let disk = self.0.lock();
         disk.cut_at.is_some_and(|at| disk.calls >= at)
     }
 
     /// What a cut in this moment leaves: names in the order of a journal up to some moment, or in
     /// no order at all.
-    pub(super) fn after_cut(&self, random: &mut fastrand::Rng) -> Arc<Self> {
+    pub fn after_cut(&self, random: &mut fastrand::Rng) -> Arc<Self> {
         let disk = self.0.lock();
         let mut names = disk.durable_names.clone();
         let kept = random.usize(..=disk.pending.len());
@@ -169,7 +182,8 @@ impl Bytes {
                 bytes
             }
             _ if self.now.starts_with(&self.durable) => {
-                self.now[..random.usize(self.durable.len()..=self.now.len())].to_vec()
+                let len = random.usize(self.durable.len()..=self.now.len());
+                self.now.get(..len).unwrap_or_default().to_vec()
             }
             // Written over in place: each sector is the old or the new one.
             _ => {
@@ -224,7 +238,7 @@ impl Io for PowerCutIo {
         let entry = |(path, node): (&PathBuf, &Node)| DirEntry {
             path: path.clone(),
             len: match node {
-                Node::File(file) => disk.files[*file].now.len() as u64,
+                Node::File(file) => disk.len(*file),
                 Node::Directory => 0,
             },
             is_dir: *node == Node::Directory,
@@ -321,67 +335,76 @@ struct PowerCutFile {
 impl File for PowerCutFile {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
         let disk = self.disk.lock();
-        let bytes = &disk.files[self.file].now;
-        let from = usize::try_from(position).unwrap().min(bytes.len());
-        let count = buf.len().min(bytes.len() - from);
-        buf[..count].copy_from_slice(&bytes[from..from + count]);
+        let bytes = disk.files.get(self.file).map_or(&[][..], |file| &file.now);
+        let from = usize::try_from(position).unwrap_or(usize::MAX);
+        let rest = bytes.get(from..).unwrap_or_default();
+        let count = buf.len().min(rest.len());
+        for (to, from) in buf.iter_mut().zip(rest) {
+            *to = *from;
+        }
         Ok(count)
     }
 
     fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        disk.call()?;
-        let bytes = &mut disk.files[self.file].now;
-        let (from, written) = (usize::try_from(position).unwrap(), slices.concat());
-        bytes.resize(bytes.len().max(from + written.len()), 0);
-        bytes[from..from + written.len()].copy_from_slice(&written);
+        let bytes = &mut disk.content(self.file)?.now;
+        let (from, written) = (
+            usize::try_from(position).map_err(io::Error::other)?,
+            slices.concat(),
+        );
+        let end = from.saturating_add(written.len());
+        bytes.resize(bytes.len().max(end), 0);
+        if let Some(place) = bytes.get_mut(from..end) {
+            place.copy_from_slice(&written);
+        }
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        disk.call()?;
-        disk.files[self.file]
-            .now
-            .resize(usize::try_from(len).unwrap(), 0);
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.disk.lock().content(self.file)?.now.resize(len, 0);
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.lock().files[self.file].now.len() as u64)
+        Ok(self.disk.lock().len(self.file))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        disk.call()?;
-        let file = &mut disk.files[self.file];
+        let file = disk.content(self.file)?;
         file.durable = file.now.clone();
         Ok(())
     }
 }
 
-#[test]
-fn a_cut_keeps_what_was_synced_and_may_forget_the_rest() {
-    let mut outcomes = std::collections::BTreeSet::new();
-    for seed in 0..200 {
-        let io = PowerCutIo::new();
-        io.create_dir_all(Path::new("/d")).unwrap();
-        io.sync_dir(Path::new("/")).unwrap();
-        let file = io.open(Path::new("/d/a"), OpenMode::Create).unwrap();
-        file.write_all_at(&[b"kept"], 0).unwrap();
-        file.sync_data().unwrap();
-        io.sync_dir(Path::new("/d")).unwrap();
-        file.write_all_at(&[b"maybe"], 4).unwrap();
-        io.rename(Path::new("/d/a"), Path::new("/d/b")).unwrap();
-        io.cut_after(0);
-        assert!(file.sync_data().is_err() && io.is_off());
-        let left = io.after_cut(&mut fastrand::Rng::with_seed(seed));
-        let renamed = left.exists(Path::new("/d/b"));
-        assert_ne!(renamed, left.exists(Path::new("/d/a")));
-        let name = if renamed { "/d/b" } else { "/d/a" };
-        let content = left.read(Path::new(name)).unwrap();
-        assert!(content.starts_with(b"kept"));
-        outcomes.insert((renamed, content.len()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_keeps_what_was_synced_and_may_forget_the_rest() {
+        let mut outcomes = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let io = PowerCutIo::new();
+            io.create_dir_all(Path::new("/d")).unwrap();
+            io.sync_dir(Path::new("/")).unwrap();
+            let file = io.open(Path::new("/d/a"), OpenMode::Create).unwrap();
+            file.write_all_at(&[b"kept"], 0).unwrap();
+            file.sync_data().unwrap();
+            io.sync_dir(Path::new("/d")).unwrap();
+            file.write_all_at(&[b"maybe"], 4).unwrap();
+            io.rename(Path::new("/d/a"), Path::new("/d/b")).unwrap();
+            io.cut_after(0);
+            assert!(file.sync_data().is_err() && io.is_off());
+            let left = io.after_cut(&mut fastrand::Rng::with_seed(seed));
+            let renamed = left.exists(Path::new("/d/b"));
+            assert_ne!(renamed, left.exists(Path::new("/d/a")));
+            let name = if renamed { "/d/b" } else { "/d/a" };
+            let content = left.read(Path::new(name)).unwrap();
+            assert!(content.starts_with(b"kept"));
+            outcomes.insert((renamed, content.len()));
+        }
+        assert!(outcomes.len() > 6, "{outcomes:?}");
     }
-    assert!(outcomes.len() > 6, "{outcomes:?}");
 }
