@@ -9,6 +9,8 @@
 
 pub mod cluster;
 pub mod configs;
+#[cfg(test)]
+mod failing_disk;
 pub mod fetch;
 #[cfg(test)]
 mod held_disk;
@@ -25,13 +27,14 @@ pub mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::catalog::{Catalog, CatalogOptions, LoadError};
+use crate::catalog::{Catalog, CatalogOptions, CommitError, LoadError};
 use crate::clock::SharedClock;
 use crate::config::{Config, keys};
 use crate::io::SharedIo;
 use crate::model::NodeId;
-use crate::storage::{Durability, OpenError, Store, StoreOptions};
+use crate::storage::{AppendError, Durability, OpenError, Store, StoreOptions};
 
 /// What a broker needs to open, beside its configuration.
 #[derive(Clone, Debug)]
@@ -84,6 +87,9 @@ pub struct Broker {
     pub clock: SharedClock,
     /// Settings as they were last resolved.
     pub settings: configs::SettingsCache,
+    /// Whether the leader epochs have yet to rise that an unclean stop raises: the disk took
+    /// nothing at the start.
+    epochs_owed: AtomicBool,
     /// Ids for idempotent producers.
     pub producer_ids: producer_ids::ProducerIds,
 }
@@ -124,8 +130,16 @@ impl Broker {
                 clock: Arc::clone(&options.clock),
             },
         )?;
+        let mut epochs_owed = false;
         if !opened.clean {
-            catalog.bump_leader_epochs().map_err(LoadError::from)?;
+            match catalog.bump_leader_epochs() {
+                Ok(_) => {}
+                Err(CommitError::Storage(error)) => {
+                    tracing::error!(error, "no new leader epochs yet, reading goes on");
+                    epochs_owed = true;
+                }
+                Err(error) => return Err(LoadError::from(error).into()),
+            }
         }
         let broker = Arc::new(Self {
             node_id,
@@ -136,6 +150,7 @@ impl Broker {
             store,
             clock: options.clock,
             settings: configs::SettingsCache::default(),
+            epochs_owed: AtomicBool::new(epochs_owed),
             producer_ids: producer_ids::ProducerIds::default(),
         });
         broker.attach_catalog();
@@ -145,6 +160,22 @@ impl Broker {
         }
         broker.store.remove_strays();
         Ok(broker)
+    }
+
+    /// Raises the leader epochs that the start could not raise; before that nothing is appended,
+    /// since clients learn from the epoch that a log may have lost its end.
+    fn raise_owed_epochs(&self) -> Result<(), AppendError> {
+        if !self.epochs_owed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let _turn = self.topics.lock();
+        if self.epochs_owed.load(Ordering::SeqCst) {
+            let raised = self.catalog.bump_leader_epochs();
+            raised.map_err(|error| AppendError::Storage(error.to_string()))?;
+            self.attach_catalog();
+            self.epochs_owed.store(false, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// A clean stop: nothing is appended any more, everything is on disk, the marker is written.

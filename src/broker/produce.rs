@@ -96,6 +96,7 @@ impl Broker {
         if valid.batch.header.is_transactional() {
             return Err(ProduceError::UnknownTransaction);
         }
+        self.raise_owed_epochs()?;
         // Only transactional producers of Produce 12 and later have to begin at sequence 0.
         let mut appended = log.append(valid.batch, false)?;
         if !appended.duplicate {

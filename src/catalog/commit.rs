@@ -87,11 +87,18 @@ struct WriterState {
     attempted: Duration,
     /// Whether the log ends within a metadata transaction that failed half-way.
     unfinished: bool,
+    /// Whether the epoch of this start has begun in the log.
+    begun: bool,
+    /// Whether this start is in the log: what an empty one is formatted with, the registration.
+    registered: bool,
 }
 
 impl Catalog {
     /// Loads the newest snapshot and replays the log after it, or formats an empty one; then
     /// begins a new epoch. What it appends is durable with the first round.
+    ///
+    /// A disk that takes nothing is no reason not to open: what is there can be read. The first
+    /// commit for which there is room then begins the epoch.
     pub fn open(store: &Arc<Store>, options: CatalogOptions) -> Result<Self, LoadError> {
         Self::on(Log::attach(store), options)
     }
@@ -104,23 +111,12 @@ impl Catalog {
             bytes,
             unfinished,
         } = log.load()?;
-        let epoch = LeaderEpoch(image.epoch.0.saturating_add(1));
-        let next_offset = log.begin(
-            options.node_id,
-            epoch,
-            image.next_offset,
-            options.clock.wall(),
-        )?;
-        log.note_leader(options.node_id, epoch);
-        let image = Image {
-            next_offset,
-            epoch,
-            ..image
-        };
         let state = WriterState {
             bytes,
             attempted: options.clock.monotonic(),
             unfinished,
+            begun: false,
+            registered: false,
         };
         let shared = Shared {
             options,
@@ -129,9 +125,18 @@ impl Catalog {
             snapshotted: Mutex::new(snapshot),
             log,
         };
-        shared.register()?;
-        // What every start writes is no reason for a snapshot.
-        shared.writer.lock().bytes = bytes;
+        {
+            let mut writer = shared.writer.lock();
+            match shared.start(&mut writer) {
+                Ok(()) => {}
+                Err(CommitError::Storage(error)) => {
+                    tracing::error!(error, "cannot write to the metadata log, reading goes on");
+                }
+                Err(error) => return Err(error.into()),
+            }
+            // What every start writes is no reason for a snapshot.
+            writer.bytes = bytes;
+        }
         Ok(Self {
             shared: Arc::new(shared),
             snapshotter: Mutex::new(None),
@@ -161,6 +166,7 @@ impl Catalog {
         decide: impl FnOnce(&Image) -> Result<(Vec<Change>, T), E>,
     ) -> Result<(Arc<Image>, T), E> {
         let mut writer = self.shared.writer.lock();
+        self.shared.start(&mut writer)?;
         let image = self.image();
         let (changes, answer) = decide(&image)?;
         if changes.is_empty() {
@@ -267,20 +273,46 @@ impl Shared {
         self.append(writer, next, records)
     }
 
+    /// Writes what every start writes, as far as it is not in the log yet.
+    fn start(&self, writer: &mut WriterState) -> Result<(), CommitError> {
+        if writer.registered {
+            return Ok(());
+        }
+        if !writer.begun {
+            let options = &self.options;
+            let image = Image::clone(&self.image.load());
+            let epoch = LeaderEpoch(image.epoch.0.saturating_add(1));
+            let now = options.clock.wall();
+            let begun = self
+                .log
+                .begin(options.node_id, epoch, image.next_offset, now);
+            let next_offset = begun?;
+            self.log.note_leader(options.node_id, epoch);
+            self.image.store(Arc::new(Image {
+                next_offset,
+                epoch,
+                ..image
+            }));
+            writer.begun = true;
+        }
+        self.register(writer)?;
+        writer.registered = true;
+        Ok(())
+    }
+
     /// Formats an empty log, and registers this process as Kafka's broker does at every start.
-    fn register(&self) -> Result<(), CommitError> {
-        let mut writer = self.writer.lock();
+    fn register(&self, writer: &mut WriterState) -> Result<(), CommitError> {
         let mut image = Image::clone(&self.image.load());
-        self.abort_unfinished(&mut writer, &mut image)?;
+        self.abort_unfinished(writer, &mut image)?;
         let mut image = Arc::new(image);
         if !image.features.contains_key(METADATA_VERSION_FEATURE) {
             let (name, level) = (METADATA_VERSION_FEATURE.to_owned(), METADATA_VERSION);
-            image = self.commit(&mut writer, &image, &[Change::Feature { name, level }])?;
+            image = self.commit(writer, &image, &[Change::Feature { name, level }])?;
         }
         let record = self.registration(image.next_offset).into();
         let mut next = Image::clone(&image);
         next.replay(&record)?;
-        self.append(&mut writer, next, vec![record])?;
+        self.append(writer, next, vec![record])?;
         Ok(())
     }
 

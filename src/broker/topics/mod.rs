@@ -43,7 +43,7 @@ impl TopicWriter {
     }
 
     /// Waits for the turn. Taken before the catalog's own lock, never after it.
-    fn lock(&self) -> MutexGuard<'_, fastrand::Rng> {
+    pub(in crate::broker) fn lock(&self) -> MutexGuard<'_, fastrand::Rng> {
         self.ids.lock()
     }
 }
