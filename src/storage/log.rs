@@ -799,6 +799,14 @@ impl Log {
         }
     }
 
+    /// The snapshot at `offset`, if the next sync is to write it.
+    pub(super) fn pending_snapshot(&self, offset: Offset) -> Option<Vec<u8>> {
+        let unsynced = self.unsynced.lock();
+        let mut pending = unsynced.snapshots.iter();
+        let found = pending.find(|(at, _)| *at == offset)?;
+        Some(found.1.clone())
+    }
+
     /// Whether there is a snapshot at `offset` that makes sense.
     pub(super) fn has_snapshot(&self, offset: Offset) -> bool {
         let path = self.context.path.join(SegmentFile::Snapshot.name(offset));

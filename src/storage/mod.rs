@@ -44,6 +44,7 @@ pub mod repair;
 mod removal;
 mod rewrite;
 mod retention;
+pub mod retention_check;
 mod scan;
 mod segment;
 mod space;

@@ -49,7 +49,7 @@ pub struct StoreOptions {
 /// When old segments are looked for, and how logs are compacted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upkeep {
-    /// `log.retention.check.interval.ms`.
+    /// `log.retention.check.interval.ms`; at `i64::MAX` nothing goes unless it is asked for.
     pub retention_check_interval_ms: i64,
     /// Before the first look after a start.
     pub initial_task_delay_ms: i64,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::io::{OpenMode, Persist, replace_file};
 use crate::model::Offset;
 
+use super::commit::Urgency;
 use super::epochs::Epochs;
 use super::format::names::{self, SegmentFile};
 use super::format::producer_snapshot;
@@ -28,6 +29,10 @@ use super::options::Durability;
 use super::removal::Doomed;
 use super::segment::Segment;
 use super::swap::SwapError;
+
+/// How often it is looked whether a log's end is durable, and the pause between two looks.
+const DURABLE_TRIES: usize = 1_000;
+const DURABLE_PAUSE: Duration = Duration::from_millis(2);
 
 /// When the room that files take is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +71,7 @@ impl std::ops::AddAssign for Freed {
 impl Log {
     /// Removes the files of segments that lie wholly below the log start, which is durable. Waits
     /// for the disk. For the metadata log, whose snapshots say what may go.
-    pub(super) fn remove_segments_below_start(&self) -> io::Result<()> {
+    pub(super) fn remove_segments_below_start(self: &Arc<Self>) -> io::Result<()> {
         let start = {
             let view = self.published().load();
             let below = |next: &&Arc<Segment>| next.base <= view.log_start;
@@ -82,16 +87,12 @@ impl Log {
     }
 
     /// Makes durable what is needed once the segments before the cut are gone (step 1).
-    pub(super) fn secure(&self, cut: &Cut) -> io::Result<()> {
+    pub(super) fn secure(self: &Arc<Self>, cut: &Cut) -> io::Result<()> {
         let (context, core) = (self.context(), &self.context().core);
         if core.durability == Durability::Memory {
             return Ok(());
         }
-        let snapshot = match &cut.snapshot {
-            _ if self.has_snapshot(cut.start) => None,
-            Some(content) => Some((cut.start, content.clone())),
-            None => Some(self.snapshot_at_end()?),
-        };
+        let snapshot = self.missing_snapshot(cut)?;
         let snapshot_at = snapshot.as_ref().map_or(cut.start, |(offset, _)| *offset);
         let path_of = |kind: SegmentFile, offset| context.path.join(kind.name(offset));
         let epochs = context.path.join(names::LEADER_EPOCHS);
@@ -129,18 +130,34 @@ impl Log {
         }
     }
 
-    /// The producers now, where the snapshot that should say what they were is not there. Only at
-    /// an end that no power cut takes back: a snapshot beyond the log end is not used.
-    fn snapshot_at_end(&self) -> io::Result<(Offset, Vec<u8>)> {
-        let writer = self.stop_writer();
-        let view = self.published().load();
-        if view.durable < view.end.offset {
-            return Err(io::Error::other(
-                "there is no producer snapshot, and appends are under way",
-            ));
+    /// A snapshot that says what the producers were at the cut, or are now, and the offset in its
+    /// name; `None` where there is one at the cut.
+    fn missing_snapshot(self: &Arc<Self>, cut: &Cut) -> io::Result<Option<(Offset, Vec<u8>)>> {
+        let pending = cut.snapshot.clone().or(self.pending_snapshot(cut.start));
+        if self.has_snapshot(cut.start) {
+            return Ok(None);
         }
-        let content = producer_snapshot::encode(&writer.producers.snapshot());
-        Ok((view.end.offset, content))
+        if let Some(pending) = pending {
+            return Ok(Some((cut.start, pending)));
+        }
+        // None was written before a crash, or one is lost: what the producers are now says as
+        // much, once no power cut takes back the end that they stand at. A snapshot beyond the
+        // log end is not used.
+        let (end, content) = {
+            let writer = self.stop_writer();
+            let content = producer_snapshot::encode(&writer.producers.snapshot());
+            (self.published().load().end.offset, content)
+        };
+        if self.published().load().durable < end {
+            self.queue(Urgency::Now);
+        }
+        for _ in 0..DURABLE_TRIES {
+            if self.published().load().durable >= end {
+                return Ok(Some((end, content)));
+            }
+            std::thread::sleep(DURABLE_PAUSE);
+        }
+        Err(io::Error::other("waiting for the producers to be on disk"))
     }
 
     /// Takes the segments before `start`, a segment's base, out of the log (steps 3 and 4), and

@@ -71,12 +71,15 @@ impl Upkeep {
         }
     }
 
-    /// Starts the thread of a store.
+    /// Starts the thread of a store; none, where it would never have anything to do.
     pub(super) fn start(
         core: &Arc<Core>,
         partitions: &Arc<Partitions>,
         intervals: &Intervals,
     ) -> std::io::Result<()> {
+        if intervals.retention_check_interval_ms == i64::MAX {
+            return Ok(());
+        }
         let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let interval = ms(intervals.retention_check_interval_ms.max(1));
         let first = core.clock.monotonic() + ms(intervals.initial_task_delay_ms);

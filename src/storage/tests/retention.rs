@@ -515,3 +515,18 @@ fn a_power_cut_within_a_pass_takes_nothing_else_and_brings_nothing_back() {
         assert!(cuts > 5, "{cuts}");
     }
 }
+
+#[test]
+fn any_sequence_of_operations_leaves_what_kafkas_rules_leave() {
+    let mut all = crate::storage::retention_check::Checked::default();
+    for seed in 0..300 {
+        match crate::storage::retention_check::check_retention(seed, 60) {
+            Ok(checked) => {
+                all.segments += checked.segments;
+                all.restarts += checked.restarts;
+            }
+            Err(what) => panic!("{what}"),
+        }
+    }
+    assert!(all.segments > 1_000 && all.restarts > 300, "{all:?}");
+}
