@@ -31,6 +31,7 @@ pub mod many_partitions;
 pub mod node;
 pub mod power_cuts;
 pub mod reading;
+pub mod retention_model;
 pub mod sync_errors;
 
 pub use figure::Figure;
@@ -54,6 +55,7 @@ pub const ALL: &[Entry] = &[
     disk_full::ENTRY,
     many_partitions::ENTRY,
     durable_throughput::ENTRY,
+    retention_model::ENTRY,
 ];
 
 /// What the figures are told.
