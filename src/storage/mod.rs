@@ -25,6 +25,7 @@ pub mod format;
 mod gaps;
 mod guard;
 mod journal;
+mod leftovers;
 mod load;
 mod log;
 mod log_starts;
@@ -40,11 +41,11 @@ mod pins;
 mod producers;
 mod read;
 pub mod recovery_check;
-pub mod repair;
 mod removal;
-mod rewrite;
+pub mod repair;
 mod retention;
 pub mod retention_check;
+mod rewrite;
 mod scan;
 mod segment;
 mod space;
@@ -52,16 +53,16 @@ mod store;
 mod swap;
 mod transactions;
 mod trim;
-pub mod verify;
 mod upkeep;
+pub mod verify;
 mod wall_clock;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use damage::Damage;
 pub use cleaner::{Cleaned, Counts};
+pub use damage::Damage;
 pub use file_cache::FileCacheStats;
 pub use offsets::Offsets;
 pub use options::{CleanerOptions, Durability, LogConfig, PartitionSpec, StoreOptions, Upkeep};
@@ -70,6 +71,6 @@ pub use outcome::{
     ReadOutcome, RecordBytes, SequenceProblem, TimestampOffset,
 };
 pub use partition::Partition;
-pub use trim::{Freed, Haste};
 pub use store::{OpenError, Opened, Recovered, Remains, Store};
+pub use trim::{Freed, Haste};
 pub use watch::Subscription;

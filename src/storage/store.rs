@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::io::{File, Io, OpenMode, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicId, TopicPartition};
@@ -22,6 +23,7 @@ use super::format::{clean_shutdown, names, offset_checkpoint};
 use super::gaps;
 use super::guard::guard;
 use super::journal::{self, NoteError};
+use super::leftovers;
 use super::log::Log;
 use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
@@ -45,6 +47,8 @@ const PARALLEL_CLOSES: usize = 8;
 pub struct Store {
     core: Arc<Core>,
     partitions: Arc<Partitions>,
+    /// Directories that deletions left, until it is known who is there.
+    leftovers: Mutex<Vec<PathBuf>>,
     /// Held for as long as the store is there.
     _lock: Arc<dyn File>,
 }
@@ -147,7 +151,7 @@ impl Store {
             }
         }
         // A directory without partitions has nothing to recover.
-        found.clean |= found.directories.is_empty();
+        found.clean |= found.directories.is_empty() && leftovers.is_empty();
         found.recovery_points = read_checkpoint(io, &dir.join(names::RECOVERY_POINTS));
         found.log_starts = read_checkpoint(io, &dir.join(names::LOG_STARTS));
         found.journal = journal::read(&**io, &dir.join(names::DURABLE_OFFSETS));
@@ -195,10 +199,6 @@ impl Store {
         )
         .map_err(at(dir))?;
         Space::start(&core);
-        for path in leftovers {
-            core.removal
-                .schedule(&core.io, Doomed::Directory(path), Duration::ZERO);
-        }
         let opened = Opened {
             cluster_id: meta.cluster_id,
             directory_id: meta
@@ -214,6 +214,7 @@ impl Store {
         let store = Self {
             core,
             partitions,
+            leftovers: Mutex::new(leftovers),
             _lock: lock,
         };
         Ok((Arc::new(store), opened))
@@ -319,8 +320,9 @@ impl Store {
     }
 
     /// Directories in the data directory that belong to none of the attached partitions are
-    /// moved out of the way, as Kafka does with strays.
+    /// moved out of the way, as Kafka does with strays. What deletions left is removed.
     pub fn remove_strays(&self) {
+        leftovers::remove(&self.core, std::mem::take(&mut *self.leftovers.lock()));
         let is_attached = |id: &TopicPartition| self.partitions.contains_key(id);
         self.core.journal.retain(is_attached);
         let attached: std::collections::HashSet<String> = self
@@ -345,12 +347,13 @@ impl Store {
         }
     }
 
-    /// After an unclean stop: checks the logs of all attached partitions that have files, several
+    /// After an unclean stop: undoes deletions that were not durable, and checks the logs of all attached partitions that have files, several
     /// at a time. After a clean one there is nothing to do. Waits for the disk.
     pub fn recover(&self) -> Recovered {
         if self.core.clean {
             return Recovered::default();
         }
+        leftovers::give_back(&self.core, &mut self.leftovers.lock(), &self.partitions);
         let with_files: Vec<Arc<Partition>> = {
             let directories = self.core.directories.lock();
             let attached = self.partitions.iter().map(|entry| entry.value().clone());
@@ -409,7 +412,9 @@ impl Store {
     /// Compacts the log that needs it most, if any is due, as the cleaner's threads do from time
     /// to time. Waits for the disk.
     pub fn clean_once(&self) -> Option<Cleaned> {
-        self.core.cleaner.clean_dirtiest(&self.core, &self.partitions)
+        self.core
+            .cleaner
+            .clean_dirtiest(&self.core, &self.partitions)
     }
 
     /// How many damaged stretches were found since the start.

@@ -11,6 +11,7 @@ mod golden;
 mod idempotence;
 mod journal;
 mod kafka_reads;
+mod leftovers;
 mod lookup;
 mod memory_bound;
 mod model;
