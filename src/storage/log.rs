@@ -19,6 +19,7 @@ use super::format::{leader_epochs, partition_metadata, producer_snapshot};
 use super::offsets::{Mark, Published, View};
 use super::options::{Durability, LogConfig};
 use super::outcome::{AppendError, Appended, OutOfOrderSequence};
+use super::passing::{PassingSnapshot, PassingSnapshots};
 use super::pins::Pin;
 use super::producers::{Producers, Refusal, Step, Verdict};
 use super::segment::Segment;
@@ -34,6 +35,8 @@ pub(super) struct Log {
     unsynced: Mutex<Unsynced>,
     /// Held while files are written by their names beside the batches, never during a sync.
     naming: Mutex<()>,
+    /// Where the last snapshot within the active segment is.
+    passed: Mutex<Option<Offset>>,
     /// Held while aborted transactions are looked for.
     pub(super) finding_aborted: Mutex<()>,
     /// Held by whoever takes segments out of the view or puts others there, while it exchanges
@@ -63,6 +66,8 @@ pub(super) struct Writer {
     pub(super) jitter: u32,
     /// Whether bytes of a failed write may lie behind the log end.
     pub(super) needs_cut: bool,
+    /// When the producers are to be written out next.
+    pub(super) passing: PassingSnapshots,
 }
 
 /// What the next sync has to do.
@@ -84,6 +89,8 @@ struct Unsynced {
     epochs: bool,
     /// Segments in which transactions were aborted.
     aborted: Vec<Arc<Segment>>,
+    /// The producers as of an offset within the active segment.
+    passing: Option<PassingSnapshot>,
     /// Some of this was tried before.
     owes: bool,
 }
@@ -101,6 +108,7 @@ pub(super) struct Syncing {
     new_directory: bool,
     new_entries: bool,
     sealed: Vec<(Arc<Segment>, super::segment::IndexFiles)>,
+    passing: Option<PassingSnapshot>,
     /// Whether the log is to be durable at all.
     durable: bool,
     /// Whether something could not be written beside the batches: the recovery point stays.
@@ -187,6 +195,7 @@ impl Log {
             context,
             opened,
             published: Published::new(view, unsettled),
+            passed: Mutex::new(None),
             finding_aborted: Mutex::new(()),
             writer: Mutex::new(writer),
             unsynced: Mutex::default(),
@@ -276,6 +285,12 @@ impl Log {
             .map_err(|error| AppendError::Storage(error.to_string()))?;
         let step = writer.producers.replay(&header, marker);
         let committed = self.publish(&header, step, &config);
+        let Writer {
+            passing, producers, ..
+        } = &mut *writer;
+        if let Some(snapshot) = passing.appended(size, header.next_offset(), producers) {
+            self.unsynced.lock().passing = Some(snapshot);
+        }
         let log_start = self.published.load().log_start;
         drop(writer);
         if committed {
@@ -403,6 +418,7 @@ impl Log {
         let core = &self.context.core;
         let snapshot = producer_snapshot::encode(&writer.producers.snapshot());
         let told = snapshot.clone();
+        writer.passing.restart(snapshot.len());
         writer.first_timestamp = None;
         writer.segment_created = now;
         writer.jitter = core.random.lock().u32(..);
@@ -589,6 +605,7 @@ impl Log {
             new_directory: work.new_directory,
             new_entries: work.new_entries,
             sealed,
+            passing: work.passing,
             durable,
             owes: self.unsynced.lock().owes,
         })
@@ -646,12 +663,15 @@ impl Log {
         if syncing.durable {
             self.context.note_durable(end);
         }
-        if !syncing.sealed.is_empty()
+        if !syncing.sealed.is_empty() || syncing.passing.is_some() {
             // After the sync: it must not tell of what a power cut takes back.
-            && let Err(error) = self.tell_aborted()
-        {
-            let partition = &self.context.directory;
-            tracing::warn!(partition, %error, "cannot write {}", names::TXN_INDEXES);
+            if let Err(error) = self.tell_aborted() {
+                let partition = &self.context.directory;
+                tracing::warn!(partition, %error, "cannot write {}", names::TXN_INDEXES);
+            }
+        }
+        if let Some(passing) = syncing.passing.filter(|_| syncing.durable) {
+            self.pass_snapshot(passing, end.offset);
         }
     }
 
@@ -812,6 +832,35 @@ impl Log {
         let path = self.context.path.join(SegmentFile::Snapshot.name(offset));
         let content = self.context.core.io.read(&path);
         content.is_ok_and(|content| producer_snapshot::decode(&content).is_ok())
+    }
+
+    /// Writes the producers as of an offset that is durable, in the place of those of an earlier
+    /// one; they wait, if it is not. Not synced: it saves a start some reading, if it is there.
+    fn pass_snapshot(&self, snapshot: PassingSnapshot, durable: Offset) {
+        let PassingSnapshot { offset, .. } = snapshot;
+        if offset > durable {
+            self.unsynced.lock().passing.get_or_insert(snapshot);
+            return;
+        }
+        let _no_others = self.naming.lock();
+        if self.context.is_deleted() {
+            return;
+        }
+        let view = self.published.load();
+        let is_base = |at: Offset| view.segments.iter().any(|segment| segment.base == at);
+        if is_base(offset) {
+            return;
+        }
+        if let Err(error) = self.write_snapshot(offset, &snapshot.content) {
+            let partition = &self.context.directory;
+            tracing::warn!(partition, %error, "cannot write a producer snapshot");
+        }
+        let old = self.passed.lock().replace(offset);
+        if let Some(old) = old.filter(|old| *old != offset && !is_base(*old)) {
+            let path = self.context.path.join(SegmentFile::Snapshot.name(old));
+            // One too many harms nobody: the next start removes it.
+            let _ = self.context.core.io.remove_file(&path);
+        }
     }
 
     fn write_snapshot(&self, offset: Offset, content: &[u8]) -> io::Result<Arc<dyn File>> {

@@ -37,6 +37,7 @@ mod options;
 mod outcome;
 mod parallel;
 mod partition;
+mod passing;
 mod pins;
 mod producers;
 mod read;

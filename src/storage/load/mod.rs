@@ -20,6 +20,7 @@ use crate::storage::format::offset_index::OffsetEntry;
 use crate::storage::format::{offset_index, partition_metadata, time_index};
 use crate::storage::log::{Log, Writer};
 use crate::storage::offsets::{Mark, View};
+use crate::storage::passing::PassingSnapshots;
 use crate::storage::producers::Producers;
 use crate::storage::removal::Doomed;
 use crate::storage::scan::{Depth, Scan, ScanError, Scanned};
@@ -100,6 +101,7 @@ fn start_empty(context: &Arc<Context>, start: Offset, exists: bool) -> Arc<Log> 
         segment_created: core.clock.wall(),
         jitter: core.random.lock().u32(..),
         needs_cut: false,
+        passing: PassingSnapshots::default(),
     };
     Log::new(context.clone(), view, Unsettled::default(), writer)
 }
@@ -209,6 +211,7 @@ impl Loader<'_> {
             segment_created: core.clock.wall(),
             jitter: core.random.lock().u32(..),
             needs_cut: false,
+            passing: PassingSnapshots::default(),
         };
         self.context.expect_no_gaps_from(end.offset);
         self.context.note_recovery_point(end.offset);
