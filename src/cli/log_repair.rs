@@ -11,7 +11,7 @@ use serde_json::json;
 use super::log::USAGE;
 use super::output::print;
 use super::{CommandError, Format};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::io::RealIo;
 use crate::storage::repair::{Mode, Remedy, RepairError, Repaired, repair};
 use crate::storage::verify::VerifyError;

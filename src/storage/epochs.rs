@@ -1,20 +1,8 @@
 //! Where each leader epoch of a partition began (Kafka's `LeaderEpochFileCache`).
 
-use crate::batch::BatchHeader;
 use crate::model::{LeaderEpoch, Offset};
 
 use super::format::leader_epochs::EpochEntry;
-
-/// The batches around an offset.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Around {
-    /// Epoch of the last one that ends before it.
-    pub(super) before: Option<LeaderEpoch>,
-    /// The first one that ends at or after it.
-    pub(super) first: Option<BatchHeader>,
-    /// Epoch of the one behind that.
-    pub(super) next: Option<LeaderEpoch>,
-}
 
 /// The epochs of a log, ascending in epoch and in start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,40 +74,6 @@ impl Epochs {
         self.entries
             .get(after.checked_sub(1)?)
             .map(|entry| entry.epoch)
-    }
-
-    /// Whether every epoch begins where batches say that it does. `around` finds the batches around
-    /// an offset; `None` if there is damage, and nothing can be said.
-    ///
-    /// Neither the file of the epochs nor the epoch in a batch has a checksum. So where they
-    /// disagree, what stands alone is wrong: one batch between others, or the file. Of a batch at
-    /// the log's end there is but one, and then the file is believed.
-    pub(super) fn agree<E>(
-        &self,
-        mut around: impl FnMut(Offset) -> Result<Option<Around>, E>,
-    ) -> Result<bool, E> {
-        let knows = |epoch| self.entries.iter().any(|entry| entry.epoch == epoch);
-        for (number, entry) in self.entries.iter().enumerate() {
-            let Some(found) = around(entry.start)? else {
-                continue;
-            };
-            let Some(first) = found.first else {
-                continue;
-            };
-            let alone = first.base_offset == entry.start
-                && match found.next {
-                    Some(next) => next == entry.epoch,
-                    None => !knows(first.leader_epoch),
-                };
-            let begins = self.at(first.base_offset) == Some(first.leader_epoch) || alone;
-            // The log may begin amid a batch.
-            let between = number == 0
-                || (first.base_offset >= entry.start && found.before != Some(entry.epoch));
-            if !begins || !between {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// What OffsetForLeaderEpoch answers for `requested`:

@@ -76,8 +76,10 @@ pub(super) struct Scan<'a> {
     epoch: LeaderEpoch,
     /// Which leader epoch an offset belongs to, where that is known.
     epochs: Option<&'a Epochs>,
-    /// Whether later epochs than these may have begun.
-    newer_epochs: bool,
+    /// From here on later epochs than these may have begun.
+    newer_epochs_from: Offset,
+    /// Leader epoch of the batch behind the limit, if it is known.
+    epoch_behind: Option<LeaderEpoch>,
     /// Stretches that are known to be damaged, ascending.
     damage: Arc<[Lost]>,
     /// Offsets beyond this one cannot stand in this segment.
@@ -129,7 +131,8 @@ impl<'a> Scan<'a> {
             damage: Arc::default(),
             epoch: LeaderEpoch(-1),
             epochs: None,
-            newer_epochs: false,
+            newer_epochs_from: Offset(i64::MAX),
+            epoch_behind: None,
             offset_limit: base.plus(i64::from(i32::MAX)),
             end: None,
             window_bytes: depth.window(),
@@ -170,9 +173,16 @@ impl<'a> Scan<'a> {
         self
     }
 
-    /// The epochs that are known may lack the newest: their file is not synced with the batches.
-    pub(super) fn that_may_lack_the_newest(mut self) -> Self {
-        self.newer_epochs = true;
+    /// The epochs that are known may lack the newest, of batches from `offset` on: a crash came
+    /// between these and the file.
+    pub(super) fn with_newer_epochs_from(mut self, offset: Offset) -> Self {
+        self.newer_epochs_from = offset;
+        self
+    }
+
+    /// The batch behind the limit, in the next segment, is of this epoch.
+    pub(super) fn before_epoch(mut self, epoch: Option<LeaderEpoch>) -> Self {
+        self.epoch_behind = epoch;
         self
     }
 
@@ -226,6 +236,9 @@ impl<'a> Scan<'a> {
                 self.next_offset
             )));
         }
+        if let Some(reason) = self.wrong_offset(&header)? {
+            return Err(damaged(reason));
+        }
         if self.depth == Depth::Checksums {
             if !header.crc_matches(self.bytes(position, len)?) {
                 return Err(damaged("its checksum does not match".to_owned()));
@@ -254,28 +267,52 @@ impl<'a> Scan<'a> {
     /// and one flipped bit costs one batch.
     fn wrong_epoch(&mut self, header: &BatchHeader) -> io::Result<Option<String>> {
         let (got, before) = (header.leader_epoch, self.epoch);
-        let newest = self.epochs.and_then(Epochs::latest);
-        let newer = self.newer_epochs && newest.is_some_and(|newest| got > newest);
-        let known = self.epochs.and_then(|epochs| epochs.at(header.base_offset));
-        if let Some(known) = known.filter(|_| !newer) {
-            return Ok((got != known).then(|| format!("leader epoch {got} instead of {known}")));
-        }
         if got < before {
             return Ok(Some(format!("leader epoch {got} follows {before}")));
+        }
+        let newest = self.epochs.and_then(Epochs::latest);
+        let newer = header.base_offset >= self.newer_epochs_from
+            && newest.is_some_and(|newest| got > newest);
+        let known = self
+            .epochs
+            .and_then(|epochs| epochs.at(header.base_offset))
+            .filter(|_| !newer);
+        if let Some(known) = known {
+            return Ok((got != known).then(|| format!("leader epoch {got} instead of {known}")));
         }
         if got == before {
             return Ok(None);
         }
         let behind = self.position + header.total_len() as u64;
-        let behind = BatchHeader::parse(self.bytes(behind, BATCH_HEADER_LENGTH)?);
-        let odd = behind.ok().filter(|behind| {
-            behind.base_offset == header.next_offset()
-                && behind.leader_epoch >= before
-                && behind.leader_epoch < got
+        let after = match self.header_at(behind)? {
+            Some(behind) if behind.base_offset >= header.next_offset() => Some(behind.leader_epoch),
+            None if behind >= self.limit => self.epoch_behind,
+            Some(_) | None => None,
+        };
+        let odd = after.filter(|after| *after >= before && *after < got);
+        Ok(odd.map(|after| format!("leader epoch {got} between {before} and {after}")))
+    }
+
+    /// What is wrong with the base offset of the batch where the walk stands, which begins behind
+    /// missing offsets, and may.
+    ///
+    /// If it reaches into the batch behind it, one of both is in the wrong place: this one, as long
+    /// as the other may follow what was before.
+    fn wrong_offset(&mut self, header: &BatchHeader) -> io::Result<Option<String>> {
+        if !self.exact || header.base_offset == self.next_offset {
+            return Ok(None);
+        }
+        let behind = self.position + header.total_len() as u64;
+        let overlaps = self.header_at(behind)?.filter(|behind| {
+            behind.base_offset < header.next_offset() && behind.base_offset >= self.next_offset
         });
-        Ok(odd.map(|behind| {
-            let after = behind.leader_epoch;
-            format!("leader epoch {got} between {before} and {after}")
+        Ok(overlaps.map(|behind| {
+            format!(
+                "offsets {} to {} reach into those of the batch behind, from {}",
+                header.base_offset,
+                header.last_offset(),
+                behind.base_offset
+            )
         }))
     }
 
@@ -389,6 +426,7 @@ impl<'a> Scan<'a> {
         let fits = self.exact
             && behind <= self.limit
             && header.base_offset > self.next_offset
+            && !self.follows(&header)
             && header.last_offset_delta >= 0
             && header.last_offset() <= self.offset_limit;
         if !fits || !header.crc_matches(self.bytes(position, header.total_len())?) {

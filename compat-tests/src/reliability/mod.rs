@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 pub mod audit;
+pub mod bit_flips;
 pub mod check;
 pub mod client;
 pub mod disk;
@@ -50,6 +51,7 @@ pub struct Entry {
 /// All figures, in the order of `all`.
 pub const ALL: &[Entry] = &[
     power_cuts::ENTRY,
+    bit_flips::ENTRY,
     kills::ENTRY,
     sync_errors::ENTRY,
     disk_full::ENTRY,

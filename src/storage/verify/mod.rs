@@ -19,6 +19,7 @@
 //! | `__cluster_metadata-0` | as any partition; its records and those of its snapshots can be decoded |
 
 mod directory;
+mod epochs;
 mod finding;
 mod index;
 mod partition;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use crate::batch::BatchHeader;
 use crate::io::{Io, OpenMode};
-use crate::model::Offset;
-use crate::storage::epochs::{Around, Epochs};
+use crate::model::limits::BATCH_HEADER_LENGTH;
+use crate::model::{LeaderEpoch, Offset};
+use crate::storage::epochs::Epochs;
 use crate::storage::format::names::{self, SegmentFile};
 use crate::storage::format::{leader_epochs, partition_metadata, producer_snapshot};
 use crate::storage::producers::Producers;
-use crate::storage::scan::{Depth, Scan, ScanError};
+use crate::storage::read::read_exact;
 
 use super::segment::{SegmentCheck, Walked};
 use super::{Finding, Meaning, Out, Scope, Standing};
@@ -63,9 +65,9 @@ pub(super) struct Carried {
 
 /// The files of the directory.
 #[derive(Debug, Default)]
-struct Listing {
+pub(super) struct Listing {
     /// Lengths of `.log` files, by base offset.
-    logs: BTreeMap<Offset, u64>,
+    pub(super) logs: BTreeMap<Offset, u64>,
     /// Ends of the segments that are to replace others, by base offset: that is decided, and they
     /// have another name until the next start.
     swaps: BTreeMap<Offset, Offset>,
@@ -75,7 +77,7 @@ struct Listing {
 
 impl Listing {
     /// The name that the log of the segment at `base` has now.
-    fn log_name(&self, base: Offset) -> String {
+    pub(super) fn log_name(&self, base: Offset) -> String {
         match self.swaps.get(&base) {
             Some(end) => names::swap_name(base, *end),
             None => SegmentFile::Log.name(base),
@@ -122,6 +124,7 @@ impl PartitionCheck<'_> {
                 base,
                 name: listing.log_name(base),
                 swapped: listing.swaps.contains_key(&base),
+                epoch_behind: next_base.and_then(|base| self.first_epoch(&listing, base)),
                 len,
                 next_base,
             }
@@ -240,10 +243,10 @@ impl PartitionCheck<'_> {
                 return None;
             }
         };
-        match epochs.agree(|offset| self.around(listing, offset)) {
+        match self.fit(&epochs, listing) {
             Ok(true) => Some(epochs),
             Ok(false) => {
-                let reason = "its epochs do not begin where those of the batches do".to_owned();
+                let reason = "its epochs are not those of the batches".to_owned();
                 self.say(out, name, Meaning::Rebuildable, reason);
                 None
             }
@@ -252,35 +255,13 @@ impl PartitionCheck<'_> {
         }
     }
 
-    /// The batches around an offset; `None` if there is damage on the way.
-    fn around(&self, listing: &Listing, offset: Offset) -> io::Result<Option<Around>> {
-        let mut around = Around::default();
-        let before = listing.logs.range(..offset).next_back();
-        let from = before.map_or(offset, |(base, _)| *base);
-        for (&base, &len) in listing.logs.range(from..) {
-            if self.scope == Scope::Sealed && listing.logs.last_key_value() == Some((&base, &len)) {
-                return Ok(None);
-            }
-            let path = self.path.join(listing.log_name(base));
-            let file = self.io.open(&path, OpenMode::Read)?;
-            let mut scan = Scan::new(&*file, Depth::Headers, base, 0, len);
-            loop {
-                match scan.next() {
-                    Ok(Some(batch)) if batch.header.last_offset() < offset => {
-                        around.before = Some(batch.header.leader_epoch);
-                    }
-                    Ok(Some(batch)) if around.first.is_none() => around.first = Some(batch.header),
-                    Ok(Some(batch)) => {
-                        around.next = Some(batch.header.leader_epoch);
-                        return Ok(Some(around));
-                    }
-                    Ok(None) => break,
-                    Err(ScanError::Damaged { .. }) => return Ok(None),
-                    Err(ScanError::Io(error)) => return Err(error),
-                }
-            }
-        }
-        Ok(Some(around))
+    /// Leader epoch of the first batch of the segment at `base`.
+    fn first_epoch(&self, listing: &Listing, base: Offset) -> Option<LeaderEpoch> {
+        let path = self.path.join(listing.log_name(base));
+        let file = self.io.open(&path, OpenMode::Read).ok()?;
+        let header = read_exact(&*file, 0, BATCH_HEADER_LENGTH).ok()?;
+        let header = BatchHeader::parse(&header).ok()?;
+        (header.base_offset == base).then_some(header.leader_epoch)
     }
 
     /// The producers at the start of the log, where what was before is gone.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::batch::{BatchHeader, EndMarker};
 use crate::io::{File, OpenMode, read_full_at};
-use crate::model::Offset;
+use crate::model::{LeaderEpoch, Offset};
 use crate::storage::damage::Lost;
 use crate::storage::format::names::SegmentFile;
 use crate::storage::format::txn_index::{self, AbortedEntry};
@@ -30,6 +30,8 @@ pub(super) struct SegmentCheck<'a> {
     pub(super) name: String,
     /// Whether it is.
     pub(super) swapped: bool,
+    /// Leader epoch of the first batch of the segment after it.
+    pub(super) epoch_behind: Option<LeaderEpoch>,
     /// Length of its `.log` file.
     pub(super) len: u64,
     /// First offset of the segment after it; `None` for the last one.
@@ -132,11 +134,13 @@ impl SegmentCheck<'_> {
         }
         let epochs = carried.epochs.clone();
         if let Some(epochs) = &epochs {
-            scan = match known.clean {
-                true => scan.with_epochs(epochs),
-                false => scan.with_epochs(epochs).that_may_lack_the_newest(),
-            };
+            scan = scan.with_epochs(epochs);
         }
+        if !known.clean {
+            // What was not on disk may be of an epoch that was not noted.
+            scan = scan.with_newer_epochs_from(known.on_disk.unwrap_or(Offset(0)));
+        }
+        scan = scan.before_epoch(self.epoch_behind);
         let mut seen_from = None;
         loop {
             let (position, from) = (scan.position(), scan.next_offset());
@@ -157,7 +161,7 @@ impl SegmentCheck<'_> {
                     .map_err(|error| (position, error))?;
                 if lost {
                     self.note_damage(&(position..self.len), checks);
-                    seen_from = Some(self.next_base.unwrap_or(from));
+                    seen_from = Some(carried.next.unwrap_or(from));
                 }
                 return Ok(walked(seen_from));
             };
