@@ -43,8 +43,9 @@ fn files(bed: &Bed, wanted: impl Fn(Offset) -> bool) -> BTreeMap<&'static str, V
     kinds
 }
 
-/// Has the tool read all of these files, and holds what it says against what is in them.
-fn check(home: &str, bed: &Bed, kinds: &BTreeMap<&'static str, Vec<PathBuf>>) {
+/// Has the tool read all of these files, and holds what it says against what is in them. All that
+/// it said.
+fn check(home: &str, bed: &Bed, kinds: &BTreeMap<&'static str, Vec<PathBuf>>) -> String {
     let mut said = String::new();
     for (kind, paths) in kinds {
         match *kind {
@@ -99,11 +100,11 @@ fn check(home: &str, bed: &Bed, kinds: &BTreeMap<&'static str, Vec<PathBuf>>) {
         "corrupt",
         "not a valid",
         "isvalid: false",
-        "Non-consecutive",
         "Exception",
     ] {
         assert!(!said.contains(complaint), "{said}");
     }
+    said
 }
 
 /// Plain, idempotent and transactional batches in every codec, over several segments; producer 80
@@ -178,7 +179,8 @@ fn kafkas_dump_log_reads_every_file_after_a_clean_stop() {
     assert!(count(".log") > 2 && count(".index") == count(".log"));
     assert!(count(".timeindex") == count(".log") && count(".snapshot") >= count(".log"));
     assert!(count(".txnindex") > 2, "{kinds:?}");
-    check(&home, &bed, &kinds);
+    let said = check(&home, &bed, &kinds);
+    assert!(!said.contains("Non-consecutive"), "{said}");
 }
 
 #[test]
@@ -198,5 +200,54 @@ fn kafkas_dump_log_reads_sealed_segments_while_the_store_runs() {
             .get(".txnindex")
             .is_some_and(|sealed| sealed.len() > 1)
     );
-    check(&home, &bed, &kinds);
+    let said = check(&home, &bed, &kinds);
+    assert!(!said.contains("Non-consecutive"), "{said}");
+}
+
+#[test]
+#[ignore = "needs KAFKA_HOME"]
+fn kafkas_dump_log_reads_compacted_segments() {
+    let home = std::env::var("KAFKA_HOME").expect("KAFKA_HOME");
+    let (_scratch, mut bed) = small_segments();
+    (bed.config.compact, bed.config.delete) = (true, false);
+    bed.config.min_cleanable_dirty_ratio = 0.0;
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    let mut sequence = 0;
+    for round in 0..120_i64 {
+        let (id, epoch) = (ProducerId(7), ProducerEpoch(0));
+        let codec = if round % 2 == 0 {
+            Codec::None
+        } else {
+            Codec::Lz4
+        };
+        let mut builder = BatchBuilder::new()
+            .compression(codec, Level::Default)
+            .producer(id, epoch, sequence)
+            .transactional();
+        sequence += 5;
+        for record in 0..5 {
+            let key = format!("key {}", (round * 5 + record) % 150);
+            let value = format!("{round} {record} ").repeat(30);
+            // Some keys end in a tombstone.
+            let value = (record != 3).then_some(value.as_bytes());
+            builder.push(Timestamp(NOW.0 + round), Some(key.as_bytes()), value);
+        }
+        partition.append(builder.build().unwrap(), false).unwrap();
+        if round % 4 == 3 {
+            let marker = EndMarker {
+                committed: round % 8 == 3,
+                coordinator_epoch: 0,
+            };
+            let marker = marker.batch(id, epoch, NOW).unwrap();
+            partition.append(marker, false).unwrap();
+        }
+    }
+    wait_committed(&partition, partition.offsets().unwrap().log_end).unwrap();
+    let before = partition.size();
+    store.clean_once().expect("it is dirty");
+    assert!(partition.size().bytes < before.bytes / 2);
+    store.close().unwrap();
+    let said = check(&home, &bed, &files(&bed, |_| true));
+    assert!(said.contains("deleteHorizonMs: OptionalLong["), "{said}");
 }
