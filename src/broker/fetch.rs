@@ -227,9 +227,10 @@ fn divergence(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{BatchBuilder, EndMarker};
     use crate::broker::testing::{batch, broker, topic};
     use crate::catalog::Topic;
-    use crate::model::PartitionId;
+    use crate::model::{PartitionId, ProducerEpoch, ProducerId, Timestamp};
 
     const AT_ONCE: FetchOptions = FetchOptions {
         isolation: Isolation::ReadUncommitted,
@@ -345,6 +346,48 @@ mod tests {
         tokio::task::yield_now().await;
         let size = append(&broker, &topic, 1, &["a"]);
         assert_eq!(sizes(&waiting.await.unwrap()), [0, size]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_what_is_committed_waits_for_the_end_of_a_transaction() {
+        let broker = broker(&[]);
+        let topic = topic(&broker, "t", 1, &[]).await;
+        let (id, epoch) = (ProducerId(7), ProducerEpoch(0));
+        let mut builder = BatchBuilder::new().producer(id, epoch, 0).transactional();
+        builder.push(Timestamp(0), None, Some(b"v"));
+        let log = broker
+            .partition(&from(&topic, 0, 0).partition, None)
+            .unwrap();
+        log.append(builder.build().unwrap(), false).unwrap();
+        let options = FetchOptions {
+            isolation: Isolation::ReadCommitted,
+            ..PATIENT
+        };
+        let waiting = {
+            let (broker, topic) = (Arc::clone(&broker), Arc::clone(&topic));
+            tokio::spawn(async move { broker.fetch(&[from(&topic, 0, 0)], options).await })
+        };
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        let marker = EndMarker {
+            committed: false,
+            coordinator_epoch: 0,
+        };
+        let marker = marker.batch(id, epoch, Timestamp(0)).unwrap();
+        log.append(marker, false).unwrap();
+        let results = waiting.await.unwrap();
+        let fetched = results[0].as_ref().unwrap();
+        assert!(!fetched.records.is_empty());
+        assert_eq!(
+            fetched.aborted,
+            [AbortedTransaction {
+                producer_id: 7,
+                first_offset: Offset(0)
+            }]
+        );
+        assert_eq!(fetched.offsets.last_stable, Offset(2));
     }
 
     #[tokio::test]

@@ -24,10 +24,14 @@ pub struct SegmentImage<'a> {
     pub offset_index: &'a [u8],
     /// `.timeindex`.
     pub time_index: &'a [u8],
+    /// `.txnindex`.
+    pub txn_index: &'a [u8],
     /// `.snapshot`.
     pub snapshot: &'a [u8],
     /// `leader-epoch-checkpoint`.
     pub leader_epochs: &'a [u8],
+    /// `klamm-transaction-indexes`.
+    pub txn_indexes: &'a [u8],
 }
 
 /// Recovers the image twice and reads all of it. The `.log` file afterwards; an error names the
@@ -36,7 +40,8 @@ pub struct SegmentImage<'a> {
 /// 1. what is kept is a prefix of what was there, byte for byte;
 /// 2. recovering it again changes nothing;
 /// 3. every offset below the log end is served or refused, never skipped in silence: what is
-///    served are whole batches with their checksums, whose offsets ascend, at most to the log end;
+///    served are whole batches with their checksums, whose offsets ascend, at most to the log end,
+///    or for those who read what is committed, to the last stable offset;
 /// 4. nothing panics.
 pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
     let io = MemoryIo::shared();
@@ -49,10 +54,15 @@ pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
         (SegmentFile::Log.name(base), image.log),
         (SegmentFile::OffsetIndex.name(base), image.offset_index),
         (SegmentFile::TimeIndex.name(base), image.time_index),
+        (SegmentFile::TxnIndex.name(base), image.txn_index),
         (SegmentFile::Snapshot.name(base), image.snapshot),
         (
             super::format::names::LEADER_EPOCHS.to_owned(),
             image.leader_epochs,
+        ),
+        (
+            super::format::names::TXN_INDEXES.to_owned(),
+            image.txn_indexes,
         ),
     ];
     for (name, content) in files {
@@ -105,14 +115,20 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
         may_use_reserve: false,
     });
     let offsets = partition.offsets().map_err(|error| error.to_string())?;
-    let mut from = offsets.log_start;
-    while from < offsets.log_end {
-        match partition.read(from, 4096, true, Isolation::LogEnd) {
-            Ok(outcome) => from = after(&outcome.records, from, offsets.log_end)?,
-            // Damage may span any number of offsets, of which a hostile header names billions:
-            // try the next, and then ever farther.
-            Err(ReadError::Corrupt { .. }) => from = from.plus((from.0 / 64).max(1)),
-            Err(error) => return Err(error.to_string()),
+    let bounds = [
+        (Isolation::LogEnd, offsets.log_end),
+        (Isolation::ReadCommitted, offsets.last_stable),
+    ];
+    for (isolation, end) in bounds {
+        let mut from = offsets.log_start;
+        while from < end {
+            match partition.read(from, 4096, true, isolation) {
+                Ok(outcome) => from = after(&outcome.records, from, end)?,
+                // Damage may span any number of offsets, of which a hostile header names
+                // billions: try the next, and then ever farther.
+                Err(ReadError::Corrupt { .. }) => from = from.plus((from.0 / 64).max(1)),
+                Err(error) => return Err(error.to_string()),
+            }
         }
     }
     // Lookups go through the indexes and through every batch.

@@ -3,15 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch::EndMarker;
 use crate::storage::recovery_check::{SegmentImage, check_recovery};
 
 /// A log of a few batches, with every offset in its place.
 fn sound_log(batches: u8) -> Vec<u8> {
     let (mut log, mut next) = (Vec::new(), Offset(0));
     for index in 0..batches {
-        let batch = match index % 3 {
+        let batch = match index % 5 {
             0 => batch(&["a", "b"]),
             1 => sequenced(7, 0, i32::from(index), 3),
+            2 => transactional(8, i32::from(index)),
+            3 => abort(8),
             _ => batch(&[&"long ".repeat(usize::from(index) * 9)]),
         };
         log.extend_from_slice(&batch.patched_prefix(next, LeaderEpoch(i32::from(index / 4))));
@@ -19,6 +22,23 @@ fn sound_log(batches: u8) -> Vec<u8> {
         next = next.plus(i64::from(batch.header.record_count));
     }
     log
+}
+
+fn transactional(id: i64, first_sequence: i32) -> ValidBatch {
+    let mut builder = BatchBuilder::new()
+        .producer(ProducerId(id), ProducerEpoch(0), first_sequence)
+        .transactional();
+    builder.push(NOW, None, Some(b"value"));
+    builder.build().unwrap()
+}
+
+fn abort(id: i64) -> ValidBatch {
+    let marker = EndMarker {
+        committed: false,
+        coordinator_epoch: 0,
+    };
+    let marker = marker.batch(ProducerId(id), ProducerEpoch(0), NOW);
+    marker.unwrap()
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +90,9 @@ proptest! {
         harms in prop::collection::vec(harm(), 0..4),
         offset_index in prop::collection::vec(any::<u8>(), 0..40),
         time_index in prop::collection::vec(any::<u8>(), 0..40),
+        txn_index in prop::collection::vec(any::<u8>(), 0..80),
         snapshot in prop::collection::vec(any::<u8>(), 0..20),
+        txn_indexes in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let mut log = sound_log(batches);
         let sound = log.clone();
@@ -79,8 +101,10 @@ proptest! {
             log: &log,
             offset_index: &offset_index,
             time_index: &time_index,
+            txn_index: &txn_index,
             snapshot: &snapshot,
             leader_epochs: b"0\n1\n0 0\n",
+            txn_indexes: &txn_indexes,
         };
         let kept = check_recovery(image);
         prop_assert!(kept.is_ok(), "{kept:?}");
