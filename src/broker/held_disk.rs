@@ -249,31 +249,69 @@ mod tests {
     #[tokio::test]
     async fn lookups_wait_until_the_log_end_they_found_is_durable() {
         let bed = Bed::new().await;
-        bed.broker.append(&bed.topic, PARTITION, record(1)).unwrap();
-        for (query, expected) in [
-            (OffsetQuery::Latest, 2),
-            (OffsetQuery::AtOrAfter(NOW), 0),
-            (OffsetQuery::MaxTimestamp, 0),
+        for (sequence, query, expected) in [
+            (1, OffsetQuery::Latest, 2),
+            (2, OffsetQuery::AtOrAfter(NOW), 0),
+            (3, OffsetQuery::MaxTimestamp, 0),
         ] {
             bed.gate.close();
+            bed.broker
+                .append(&bed.topic, PARTITION, record(sequence))
+                .unwrap();
             let id = bed.id();
             let find = || {
                 bed.broker
                     .find_offset(&id, query, Isolation::ReadUncommitted, None)
             };
-            if query == OffsetQuery::Latest {
-                assert!(
-                    tokio::time::timeout(SOON, find()).await.is_err(),
-                    "{query:?}"
-                );
-            }
+            let early = tokio::time::timeout(SOON, find()).await;
+            assert!(early.is_err(), "{query:?}");
             bed.gate.open();
-            assert_eq!(
-                find().await.unwrap().unwrap().offset,
-                Offset(expected),
-                "{query:?}"
-            );
+            let found = find().await.unwrap().unwrap();
+            assert_eq!(found.offset, Offset(expected), "{query:?}");
         }
+        // The earliest offset does not move with the log end.
+        bed.gate.close();
+        bed.broker.append(&bed.topic, PARTITION, record(4)).unwrap();
+        let id = bed.id();
+        let earliest =
+            bed.broker
+                .find_offset(&id, OffsetQuery::Earliest, Isolation::ReadUncommitted, None);
+        let found = tokio::time::timeout(LATE, earliest).await.unwrap();
+        assert_eq!(found.unwrap().unwrap().offset, Offset(0));
+    }
+
+    #[tokio::test]
+    async fn modes_that_answer_from_memory_answer_while_the_disk_is_busy() {
+        for mode in [Durability::Os, Durability::Memory] {
+            let (io, gate) = held_disk();
+            gate.close();
+            let broker = broker_on(io, mode, &[]);
+            let topic = topic(&broker, "t", 1, &[]).await;
+            let done = broker.produce(&topic, PARTITION, record(0), LATE).await;
+            assert_eq!(done.unwrap().base_offset, Offset(0), "{mode:?}");
+            gate.open();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_is_flushed_at_every_record_is_durable_before_it_is_acknowledged() {
+        let (io, gate) = held_disk();
+        let broker = broker_on(io, Durability::Os, &[]);
+        let topic = topic(&broker, "t", 1, &[("flush.messages", "2")]).await;
+        gate.close();
+        // One record is below the interval.
+        broker
+            .produce(&topic, PARTITION, record(0), LATE)
+            .await
+            .unwrap();
+        let late = broker.produce(&topic, PARTITION, record(1), SOON).await;
+        assert_eq!(late, Err(ProduceError::TimedOut));
+        gate.open();
+        let retry = broker
+            .produce(&topic, PARTITION, record(1), LATE)
+            .await
+            .unwrap();
+        assert_eq!((retry.base_offset, retry.duplicate), (Offset(1), true));
     }
 
     #[tokio::test]

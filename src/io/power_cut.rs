@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, File, Io, OpenMode};
+use super::{DirEntry, File, FileSystem, Io, OpenMode};
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
@@ -30,6 +30,8 @@ struct Disk {
     pending: Vec<Change>,
     /// System calls so far that change anything.
     calls: usize,
+    /// How often all of it was synced.
+    file_system_syncs: usize,
     /// After so many of them the power goes.
     cut_at: Option<usize>,
     locked: Arc<AtomicBool>,
@@ -126,6 +128,11 @@ impl PowerCutIo {
         Arc::new(Self(Arc::default()))
     }
 
+    /// How often the file system was synced as a whole.
+    pub fn file_system_syncs(&self) -> usize {
+        self.0.lock().file_system_syncs
+    }
+
     /// Cuts the power after so many more calls that change something.
     pub fn cut_after(&self, calls: usize) {
         let mut disk = self.0.lock();
@@ -150,6 +157,12 @@ impl PowerCutIo {
                 change.apply(&mut names);
             }
         }
+        // What is in a directory that is not there is lost with it.
+        let there: std::collections::BTreeSet<PathBuf> = names.keys().cloned().collect();
+        names.retain(|path, _| {
+            let mut above = path.ancestors().skip(1);
+            above.all(|directory| directory.parent().is_none() || there.contains(directory))
+        });
         let files = disk
             .files
             .iter()
@@ -284,6 +297,10 @@ impl Io for PowerCutIo {
         Ok(())
     }
 
+    fn file_system(&self, _dir: &Path) -> Option<Arc<dyn FileSystem>> {
+        Some(Arc::new(Self(self.0.clone())))
+    }
+
     fn exists(&self, path: &Path) -> bool {
         self.0.lock().names.contains_key(path)
     }
@@ -295,6 +312,25 @@ impl Io for PowerCutIo {
             true => Err(ErrorKind::WouldBlock.into()),
             false => Ok(Arc::new(HeldLock(locked, file))),
         }
+    }
+}
+
+impl FileSystem for PowerCutIo {
+    fn sync(&self) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.call()?;
+        disk.file_system_syncs += 1;
+        disk.pending.clear();
+        disk.durable_names = disk.names.clone();
+        for file in &mut disk.files {
+            file.durable = file.now.clone();
+        }
+        Ok(())
+    }
+
+    /// So that few logs are synced one by one.
+    fn is_own(&self) -> bool {
+        false
     }
 }
 

@@ -23,8 +23,9 @@ const HEAD_BYTES: usize = 4;
 /// Bytes of a frame that say how long it may be.
 const PREFIX_BYTES: usize = 2;
 
-/// Bytes read onto the stack.
-const CHUNK_BYTES: usize = 8 * 1024;
+/// Bytes read onto the stack: a request with one batch of the default size of Kafka's producers
+/// comes in one read.
+const CHUNK_BYTES: usize = 20 * 1024;
 
 /// Most bytes of one read into a frame's buffer.
 const READ_BYTES_MAX: usize = 1024 * 1024;

@@ -102,7 +102,14 @@ impl Io for Guard {
                     tries += 1;
                     std::thread::sleep(DESCRIPTORS_PAUSE);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                    ) =>
+                {
+                    return Err(error);
+                }
                 synced => return self.health.sync(path, || synced),
             }
         }

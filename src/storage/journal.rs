@@ -173,6 +173,7 @@ impl Journal {
     }
 
     /// Whether there is anything that no record says yet.
+    #[cfg(test)]
     pub(super) fn has_news(&self) -> bool {
         !self.known.lock().news.is_empty()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::io::{File, Io, OpenMode, Persist, SharedIo, replace_file};
+use crate::io::{File, OpenMode, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicId, TopicPartition};
 
 use super::cleaner::{CleanPoints, Cleaned, Cleaner};
@@ -119,7 +119,6 @@ impl Store {
             ..options
         };
         let (io, dir) = (&options.io, &options.dir);
-        let new_in = parents_of_new_directories(&**io, dir);
         io.create_dir_all(dir).map_err(at(dir))?;
         let lock_path = dir.join(names::LOCK);
         let lock = io.lock(&lock_path).map_err(|error| match error.kind() {
@@ -194,7 +193,11 @@ impl Store {
             &core,
             Formatting {
                 files: vec![meta_file],
-                directories: new_in,
+                // The journal's file is made by the first round, after it has synced these.
+                directories: match io.exists(&dir.join(names::DURABLE_OFFSETS)) {
+                    true => Vec::new(),
+                    false => directories_above(dir),
+                },
             },
         )
         .map_err(at(dir))?;
@@ -481,9 +484,8 @@ impl Store {
             Durability::Memory => return Ok(()),
             Durability::Fsync | Durability::Os => Persist::Durable,
         };
-        core.io
-            .open(&core.dir.join(names::META_PROPERTIES), OpenMode::Write)?
-            .sync_data()?;
+        // Before the journal's file appears: no later start does it again.
+        core.commit.finish_formatting(core)?;
         if let Some(news) = core.journal.take_news() {
             match core.journal.write(news) {
                 // The recovery points say it as well.
@@ -521,16 +523,14 @@ impl Drop for Store {
     }
 }
 
-/// The directories in which others are missing on the way to `dir`, the innermost first.
-fn parents_of_new_directories(io: &dyn Io, dir: &Path) -> Vec<PathBuf> {
-    let missing = dir
-        .ancestors()
-        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !io.exists(ancestor));
-    missing
-        .filter_map(|ancestor| ancestor.parent())
-        .map(|parent| match parent.as_os_str().is_empty() {
+/// The directories above `dir`, the innermost first: this start, or one that was killed before its
+/// first round, may have made any of the names on the way.
+fn directories_above(dir: &Path) -> Vec<PathBuf> {
+    let above = dir.ancestors().skip(1);
+    above
+        .map(|ancestor| match ancestor.as_os_str().is_empty() {
             true => PathBuf::from("."),
-            false => parent.to_owned(),
+            false => ancestor.to_owned(),
         })
         .collect()
 }

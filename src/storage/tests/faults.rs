@@ -4,23 +4,23 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::io::{DirEntry, File, Io, MemoryIo, OpenMode};
+use crate::io::{DirEntry, File, FileSystem, Io, MemoryIo, OpenMode};
 
 /// A file system that can be told to fail.
 #[derive(Debug)]
-struct FaultyIo {
+pub(super) struct FaultyIo {
     under: SharedIo,
     faults: Arc<Faults>,
 }
 
 #[derive(Debug, Default)]
-struct Faults {
+pub(super) struct Faults {
     /// Writes stop half-way, as on a full disk.
     full: AtomicBool,
     /// What follows a failed write fails, too.
     cut_fails: AtomicBool,
-    syncs_fail: AtomicBool,
-    syncs: AtomicUsize,
+    pub(super) syncs_fail: AtomicBool,
+    pub(super) syncs: AtomicUsize,
 }
 
 impl Faults {
@@ -40,7 +40,7 @@ struct FaultyFile {
 }
 
 impl FaultyIo {
-    fn shared() -> (SharedIo, Arc<Faults>) {
+    pub(super) fn shared() -> (SharedIo, Arc<Faults>) {
         let faults = Arc::<Faults>::default();
         (
             Arc::new(Self {
@@ -83,6 +83,21 @@ impl Io for FaultyIo {
     }
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         self.under.lock(path)
+    }
+    fn file_system(&self, _dir: &Path) -> Option<Arc<dyn FileSystem>> {
+        Some(Arc::new(FaultyFileSystem(self.faults.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFileSystem(Arc<Faults>);
+
+impl FileSystem for FaultyFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn is_own(&self) -> bool {
+        true
     }
 }
 

@@ -19,6 +19,7 @@ mod offline;
 mod recovery;
 mod repair;
 mod retention;
+mod rounds;
 mod space;
 mod swap;
 mod transactions;

@@ -107,7 +107,7 @@ fn a_log_start_that_cannot_be_synced_deletes_nothing() {
 
 #[test]
 fn a_stop_that_cannot_sync_leaves_no_marker() {
-    for told in ["recovery-point", "meta.properties", ".kafka_cleanshutdown"] {
+    for told in ["recovery-point", ".kafka_cleanshutdown"] {
         let (io, faults) = faulty(DISK);
         let bed = Bed::new(io, Path::new("/"));
         let (store, _) = bed.open();
