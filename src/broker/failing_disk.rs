@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::Broker;
 use crate::broker::offsets::OffsetQuery;
 use crate::broker::produce::ProduceError;
 use crate::broker::records::NewLogStart;
-use crate::broker::testing::{batch, broker_on, topic};
+use crate::broker::testing::{batch, broker_on, topic, try_broker_on};
 use crate::broker::topics::TopicReference;
+use crate::broker::{Broker, BrokerError};
 use crate::catalog::Topic;
 use crate::io::faulty::faulty;
 use crate::io::{File, OpenMode, SharedIo};
@@ -117,4 +117,17 @@ async fn a_snapshot_of_the_metadata_log_that_cannot_be_synced_takes_the_director
     let refused = produce(&broker, &topic).await;
     assert!(is_refused(&refused), "{refused:?}");
     assert!(broker.close().is_err());
+}
+
+#[tokio::test]
+async fn a_broker_does_not_start_whose_recovery_cannot_be_synced() {
+    let (io, faults) = faulty(DISK);
+    let broker = broker_on(Arc::clone(&io), Durability::Fsync, &[]);
+    let topic = topic(&broker, "t", 1, &[]).await;
+    assert_eq!(produce(&broker, &topic).await, Ok(Offset(0)));
+    faults.break_syncs_of("/t-0/", std::io::ErrorKind::Other);
+    assert!(is_refused(&produce(&broker, &topic).await));
+    drop(broker);
+    let opened = try_broker_on(io, Durability::Fsync, &[]);
+    assert!(matches!(opened.map(drop), Err(BrokerError::Store(_))));
 }

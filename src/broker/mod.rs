@@ -157,6 +157,13 @@ impl Broker {
         if !opened.clean {
             let recovered = broker.store.recover();
             tracing::info!(?recovered, "recovered after an unclean stop");
+            // What recovery kept may not be on disk, and must not be shown to anybody.
+            if let Some(failure) = broker.store.failure() {
+                return Err(BrokerError::Store(OpenError::Io {
+                    path: broker.store.log_dir().0,
+                    source: std::io::Error::other(failure),
+                }));
+            }
         }
         broker.store.remove_strays();
         Ok(broker)

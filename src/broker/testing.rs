@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::topics::NewTopic;
-use super::{Broker, BrokerOptions};
+use super::{Broker, BrokerError, BrokerOptions};
 use crate::batch::BatchBuilder;
 use crate::catalog::{Catalog, CatalogOptions, Change, CommitError, Image, PartitionState, Topic};
 use crate::clock::ManualClock;
@@ -64,6 +64,15 @@ pub(crate) fn broker_on(
     durability: Durability,
     settings: &[(&str, &str)],
 ) -> Arc<Broker> {
+    try_broker_on(io, durability, settings).unwrap()
+}
+
+/// As [`broker_on`], if it opens.
+pub(crate) fn try_broker_on(
+    io: SharedIo,
+    durability: Durability,
+    settings: &[(&str, &str)],
+) -> Result<Arc<Broker>, BrokerError> {
     let mode = match durability {
         Durability::Fsync => "fsync",
         Durability::Os => "os",
@@ -83,7 +92,6 @@ pub(crate) fn broker_on(
         seed: 1,
         endpoints: Vec::new(),
     })
-    .unwrap()
 }
 
 /// Creates topics, as (name, partitions).

@@ -15,6 +15,8 @@ pub(crate) struct Faults {
     broken: Mutex<Option<(String, io::ErrorKind)>>,
     /// Every sync that reached the system, in order.
     syncs: Mutex<Vec<PathBuf>>,
+    /// Every write.
+    writes: Mutex<Vec<PathBuf>>,
 }
 
 impl Faults {
@@ -31,6 +33,12 @@ impl Faults {
     /// What was synced so far.
     pub(crate) fn syncs(&self) -> Vec<PathBuf> {
         self.syncs.lock().clone()
+    }
+
+    /// How often a path that ends so was written to.
+    pub(crate) fn writes_to(&self, ending: &str) -> usize {
+        let writes = self.writes.lock();
+        writes.iter().filter(|path| path.ends_with(ending)).count()
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
@@ -119,6 +127,7 @@ impl File for FaultyFile {
     }
 
     fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
+        self.faults.writes.lock().push(self.path.clone());
         self.under.write_all_at(slices, position)
     }
 

@@ -62,6 +62,8 @@ pub(super) struct Core {
     pub(super) segment_bytes_max: u64,
     /// Whether every log that was found was closed cleanly.
     pub(super) clean: bool,
+    /// Whether a sync failed before the last stop: what is in memory may not be on disk.
+    pub(super) sync_failed: bool,
     /// Names of the partition directories that exist.
     pub(super) directories: Mutex<HashSet<String>>,
     /// Offsets below which logs are on disk, by directory.
@@ -88,6 +90,8 @@ pub(super) struct Core {
 #[derive(Debug, Default)]
 pub(super) struct FoundState {
     pub(super) clean: bool,
+    /// Whether a sync failed before the last stop.
+    pub(super) sync_failed: bool,
     pub(super) directories: HashSet<String>,
     pub(super) recovery_points: offset_checkpoint::Offsets,
     pub(super) log_starts: offset_checkpoint::Offsets,
@@ -129,6 +133,7 @@ impl Core {
             freeing: Mutex::new(()),
             segment_bytes_max: memory_bound::segment_bytes_max(options.io.memory()),
             clean: found.clean,
+            sync_failed: found.sync_failed,
             directories: Mutex::new(found.directories),
             points_on_disk: Mutex::new(found.recovery_points.keys().cloned().collect()),
             recovery_points: Mutex::new(found.recovery_points),

@@ -28,6 +28,11 @@
 //! | a segment that is to replace others, and the names of both | the others would go for bytes that are not there | the others stay, in memory at least; the next start keeps them or the new one |
 //! | checkpoints and the marker, at the stop | the next start would believe what is not there | the stop fails, there is no marker |
 //!
+//! The next process on this machine is no wiser than this one: it reads from memory what never got
+//! to the disk, and its own syncs do not write pages that count as written. So a file tells it that
+//! a sync failed, and its recovery writes again what it keeps before it syncs that. That file need
+//! not be durable: after a power cut memory holds nothing that the disk does not.
+//!
 //! What is *not* the failure of a sync: a write, a rename, or the opening of a file that fails,
 //! for want of room or of descriptors. None of them is an acknowledgement; they are tried again.
 
@@ -37,9 +42,15 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
+use crate::io::{OpenMode, SharedIo};
+
+use super::format::names;
+
 /// Whether the data directory can still be trusted with writes.
 #[derive(Debug)]
 pub(super) struct Health {
+    /// Unguarded.
+    io: SharedIo,
     dir: PathBuf,
     /// The first failed sync.
     failure: OnceLock<String>,
@@ -48,8 +59,9 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn of(dir: &Path) -> Arc<Self> {
+    pub(super) fn of(io: &SharedIo, dir: &Path) -> Arc<Self> {
         Arc::new(Self {
+            io: Arc::clone(io),
             dir: dir.to_owned(),
             failure: OnceLock::new(),
             went_offline: Notify::new(),
@@ -72,6 +84,12 @@ impl Health {
                 "a sync failed: the data directory is offline, nothing is written any more; \
                  what was durable can be read until the broker is stopped"
             );
+            // Not synced, of course, and need not be: it tells the next process of what this
+            // machine has in memory.
+            let note = self.dir.join(names::SYNC_FAILED);
+            if let Err(error) = self.io.open(&note, OpenMode::Create) {
+                tracing::warn!(path = %note.display(), %error, "cannot note that a sync failed");
+            }
             self.went_offline.notify_waiters();
         }
     }

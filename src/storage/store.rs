@@ -112,7 +112,7 @@ impl Store {
     /// Reads the directory once and its checkpoints; no partition's files. Nothing is synced
     /// here: what formatting wrote becomes durable with the first append.
     pub fn open(options: StoreOptions) -> Result<(Arc<Self>, Opened), OpenError> {
-        let health = Health::of(&options.dir);
+        let health = Health::of(&options.io, &options.dir);
         let space = Arc::new(Space::new(&options));
         let options = StoreOptions {
             io: guard(options.io, Arc::clone(&health), Arc::clone(&space)),
@@ -140,6 +140,7 @@ impl Store {
                 names::CLEAN_SHUTDOWN => found.clean = true,
                 names::META_PROPERTIES => formatted = true,
                 names::RESERVE => space.set_held(entry.len),
+                names::SYNC_FAILED => found.sync_failed = true,
                 _ if entry.is_dir && name.ends_with(names::DELETE_SUFFIX) => {
                     leftovers.push(entry.path.clone());
                 }
@@ -370,9 +371,16 @@ impl Store {
                 failed.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let failed = failed.into_inner();
+        if self.core.sync_failed && failed == 0 {
+            let note = self.core.dir.join(names::SYNC_FAILED);
+            if let Err(error) = self.core.io.remove_file(&note) {
+                tracing::warn!(path = %note.display(), %error, "cannot remove");
+            }
+        }
         Recovered {
             partitions: with_files.len(),
-            failed: failed.into_inner(),
+            failed,
         }
     }
 

@@ -12,6 +12,7 @@
 //!   klamm-compacted-offset-checkpoint  below this offset a log may have gaps
 //!   klamm-durable-offsets              below this offset a log was on disk, newer than all others
 //!   klamm-reserve                      room for what must go on when the disk is full; no content
+//!   klamm-sync-failed                  there from a failed sync until the next recovery
 //!   <topic>-<partition>/
 //!     00000000000000000000.log         record batches; the name is the first offset it may hold
 //!     00000000000000000000.index       offset → position
@@ -50,6 +51,8 @@ pub const COMPACTED: &str = "klamm-compacted-offset-checkpoint";
 pub const RESERVE: &str = "klamm-reserve";
 /// Offsets up to which logs are compacted.
 pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
+/// Tells the next start that a sync failed.
+pub const SYNC_FAILED: &str = "klamm-sync-failed";
 /// Where the leader epochs of one partition began.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic id of one partition.

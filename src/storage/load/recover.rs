@@ -23,7 +23,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::io::File;
+use crate::io::{File, read_full_at};
 use crate::model::Offset;
 
 use super::epochs::EpochsSeen;
@@ -34,6 +34,9 @@ use crate::storage::format::names::SegmentFile;
 use crate::storage::offsets::Mark;
 use crate::storage::scan::{Depth, Scan, ScanError};
 use crate::storage::segment::{MemoryIndex, Segment};
+
+/// Bytes that are written again at a time.
+const WRITE_AGAIN_BYTES: usize = 1024 * 1024;
 
 /// Up to where a log was on disk for certain.
 #[derive(Clone, Copy, Debug)]
@@ -368,6 +371,9 @@ impl Loader<'_> {
         }
         // What is kept must be on disk before anybody is told of it. What is trusted is.
         if end > from || end < len {
+            if self.context.core.sync_failed {
+                write_again(file, from, end)?;
+            }
             file.sync_data()?;
         }
         let segment = self.checked_segment(base, next_base.is_some(), index, end)?;
@@ -403,4 +409,27 @@ impl Loader<'_> {
         }
         Ok(Segment::sealed(number, base, end, Some(counts)))
     }
+}
+
+/// Writes bytes of a file over themselves, so that the sync that follows has them written.
+///
+/// A sync that failed in an earlier process leaves pages in memory that count as written and are
+/// not on disk: reading finds them, and a sync does nothing about them.
+fn write_again(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; WRITE_AGAIN_BYTES.min(usize::try_from(to - from).unwrap_or(0))];
+    let mut position = from;
+    while position < to {
+        let rest = usize::try_from(to - position).unwrap_or(usize::MAX);
+        let len = buffer.len().min(rest);
+        let Some(part) = buffer.get_mut(..len) else {
+            break;
+        };
+        let filled = read_full_at(file, part, position)?;
+        match part.get(..filled) {
+            Some(part) if filled > 0 => file.write_all_at(&[part], position)?,
+            Some(_) | None => break,
+        }
+        position += filled as u64;
+    }
+    Ok(())
 }

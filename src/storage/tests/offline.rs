@@ -175,3 +175,38 @@ fn an_append_that_waits_elsewhere_hears_of_the_failure_at_once() {
         assert!(started.elapsed() < Duration::from_secs(1));
     });
 }
+
+#[test]
+fn what_recovery_keeps_after_a_failed_sync_is_written_again_before_it_is_synced() {
+    let (io, faults) = faulty(DISK);
+    let bed = Bed::new(io, Path::new("/"));
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    let done = partition.append(batch(&["a"]), false).unwrap();
+    wait_committed(&partition, done.next_offset).unwrap();
+    faults.break_syncs_of("topic.1-0", ErrorKind::Other);
+    let done = partition.append(batch(&["b"]), false).unwrap();
+    assert!(wait_committed(&partition, done.next_offset).is_err());
+    drop((partition, store));
+    let note = bed.dir.join("klamm-sync-failed");
+    assert!(bed.io.exists(&note));
+    faults.mend();
+    let log = "topic.1-0/00000000000000000000.log";
+    let written = faults.writes_to(log);
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    store.recover();
+    // As the system has it: a sync alone would do nothing for the record that it once failed for.
+    assert!(faults.writes_to(log) > written);
+    assert!(!bed.io.exists(&note));
+    assert_eq!(
+        read_all(&partition, 0, 100, Isolation::ReadUncommitted).len(),
+        2
+    );
+    drop((partition, store));
+    let written = faults.writes_to(log);
+    let (store, _) = bed.open();
+    bed.attach(&store, 1);
+    store.recover();
+    assert_eq!(faults.writes_to(log), written, "only after a failed sync");
+}
