@@ -702,7 +702,11 @@ impl Log {
         }
         if work.epochs {
             match self.write_epochs(view) {
-                Ok(()) => {}
+                Ok(Some(file)) => {
+                    synced_files.push(file);
+                    work.new_entries = true;
+                }
+                Ok(None) => {}
                 Err(error) => {
                     owe(&|unsynced| unsynced.epochs = true);
                     warn(names::LEADER_EPOCHS, error);
@@ -771,10 +775,13 @@ impl Log {
         sealed
     }
 
-    fn write_epochs(&self, view: &View) -> io::Result<()> {
+    /// Writes where the epochs begin, unless it is known; the file is to be synced with the first
+    /// batches of a new epoch. Below the durable offset a start reads no headers, as long as this
+    /// file has their epochs.
+    fn write_epochs(&self, view: &View) -> io::Result<Option<Arc<dyn File>>> {
         let (context, core) = (&self.context, &self.context.core);
         if self.epochs_on_disk(view)? {
-            return Ok(());
+            return Ok(None);
         }
         // Epochs whose batches are gone are known from this file alone.
         let persist = match context.config.load().durability {
@@ -784,7 +791,13 @@ impl Log {
         };
         let content = leader_epochs::encode(view.epochs.entries());
         let path = context.path.join(names::LEADER_EPOCHS);
-        replace_file(&*core.io, &path, content.as_bytes(), persist)
+        replace_file(&*core.io, &path, content.as_bytes(), persist)?;
+        core.io.open(&path, OpenMode::Write).map(Some)
+    }
+
+    /// Has the epochs written with the next append: what the file says is not what the log does.
+    pub(super) fn epochs_are_unwritten(&self) {
+        self.unsynced.lock().epochs = true;
     }
 
     /// Whether the file of the epochs says what the view does. It need not be cut at the log start:

@@ -217,7 +217,12 @@ impl Loader<'_> {
         self.context.note_recovery_point(end.offset);
         // What was recovered is on disk, and the next start must not take it for a torn tail.
         self.context.note_durable(end);
-        Ok(Log::new(self.context.clone(), view, unsettled, writer))
+        let epochs_are_written = known_epochs.is_some_and(|known| known == *view.epochs);
+        let log = Log::new(self.context.clone(), view, unsettled, writer);
+        if !epochs_are_written {
+            log.epochs_are_unwritten();
+        }
+        Ok(log)
     }
 
     /// Lists the directory, after finishing or undoing what was interrupted.

@@ -5,6 +5,7 @@ mod cleaner;
 mod contract;
 mod cost;
 mod damage;
+mod epochs;
 mod faults;
 mod files;
 mod golden;
