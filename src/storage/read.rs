@@ -159,11 +159,13 @@ impl Log {
                     let crowded = self.context().core.files.is_crowded();
                     let records = take(&file, first.position, end, crowded).map_err(storage)?;
                     let aborted = match isolation {
-                        Isolation::ReadCommitted => {
+                        Isolation::ReadCommitted if view.may_have_aborted(from) => {
                             let upper = self.offset_at(segment, &*file, &first, end, bound)?;
                             self.aborted_between(from, upper)?
                         }
-                        Isolation::ReadUncommitted | Isolation::LogEnd => Vec::new(),
+                        Isolation::ReadCommitted
+                        | Isolation::ReadUncommitted
+                        | Isolation::LogEnd => Vec::new(),
                     };
                     return Ok(ReadOutcome {
                         records,

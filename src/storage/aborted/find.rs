@@ -22,6 +22,14 @@ use super::marker_of;
 /// How often a search is repeated because segments went or came while it ran.
 const ATTEMPTS_MAX: usize = 3;
 
+impl View {
+    /// Whether there may be aborted transactions whose markers lie at or above `from`.
+    pub(in crate::storage) fn may_have_aborted(&self, from: Offset) -> bool {
+        let segments = self.segments_from(from);
+        segments.iter().any(|each| !each.aborted.is_known_empty())
+    }
+}
+
 impl Log {
     /// The aborted transactions that overlap the offsets from `from` to below `upper`, in the
     /// order of their markers.

@@ -99,6 +99,15 @@ impl AbortedIndex {
         Self(Mutex::new(State::Unknown { added: Vec::new() }))
     }
 
+    /// Whether it is known to have no entry.
+    fn is_known_empty(&self) -> bool {
+        match &*self.0.lock() {
+            State::Unknown { .. } => false,
+            State::Memory { entries, .. } => entries.is_empty(),
+            State::File(summary) => summary.entries == 0,
+        }
+    }
+
     /// Whether transactions were aborted in a segment of which the rest is not known.
     fn is_known_in_part(&self) -> bool {
         matches!(&*self.0.lock(), State::Unknown { added } if !added.is_empty())

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 
-use crate::io::PowerCutIo;
 use super::*;
 use crate::batch::EndMarker;
+use crate::io::PowerCutIo;
 use crate::io::{MemoryIo, OpenMode};
 use crate::storage::format::names::{self, SegmentFile};
 use crate::storage::format::txn_index;
@@ -33,8 +33,11 @@ fn marker(id: i64, epoch: i16, committed: bool, coordinator_epoch: i32) -> Valid
         .unwrap()
 }
 
+/// First offset, next offset, and aborted transactions by producer and first offset.
+type Piece = (i64, i64, Vec<(i64, i64)>);
+
 /// Offsets and aborted transactions as `read_committed` readers see them, read in pieces.
-fn committed_view(partition: &Partition, max_bytes: usize) -> Vec<(i64, i64, Vec<(i64, i64)>)> {
+fn committed_view(partition: &Partition, max_bytes: usize) -> Vec<Piece> {
     let mut from = partition.offsets().unwrap().log_start;
     let mut pieces = Vec::new();
     loop {
