@@ -270,6 +270,9 @@ impl Committer<'_> {
                 }
                 // After a failure everybody who waits must hear of it.
                 log.context().watch.wake();
+                if core.refusal().is_none() {
+                    log.keep_progress();
+                }
             }
             Job::Note(_) if offline => {}
             Job::Note(news) => match core.journal.write(news) {

@@ -22,6 +22,7 @@ use super::outcome::{AppendError, Appended, OutOfOrderSequence};
 use super::passing::{PassingSnapshot, PassingSnapshots};
 use super::pins::Pin;
 use super::producers::{Producers, Refusal, Step, Verdict};
+use super::progress::Progress;
 use super::segment::Segment;
 use super::swap::Reshaping;
 use super::transactions::Unsettled;
@@ -43,6 +44,8 @@ pub(super) struct Log {
     /// their files: retention and the cleaner must not rename the same ones.
     /// Nobody who appends or commits ever takes it, so it may be held across a sync.
     upkeep: Mutex<Reshaping>,
+    /// What was written of the active segment beside its batches.
+    pub(super) progress: Mutex<Progress>,
     /// When the log was taken up: the age of segments that say nothing of theirs.
     opened: Timestamp,
     /// Whether the commit thread has it on its list.
@@ -200,6 +203,7 @@ impl Log {
             writer: Mutex::new(writer),
             unsynced: Mutex::default(),
             naming: Mutex::new(()),
+            progress: Mutex::default(),
             upkeep: Mutex::default(),
             queued: AtomicBool::new(false),
             queued_urgently: AtomicBool::new(false),

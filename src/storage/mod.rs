@@ -40,6 +40,7 @@ mod partition;
 mod passing;
 mod pins;
 mod producers;
+mod progress;
 mod read;
 pub mod recovery_check;
 mod removal;

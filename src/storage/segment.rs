@@ -169,6 +169,22 @@ impl MemoryIndex {
         }
     }
 
+    /// The entries from these numbers on for batches that end below `offset`; `None` if there are
+    /// not even so many.
+    pub(super) fn entries_between(
+        &self,
+        (offsets, times): (usize, usize),
+        base: Offset,
+        offset: Offset,
+    ) -> Option<(Vec<OffsetEntry>, Vec<TimeEntry>)> {
+        let end = relative(base, offset);
+        let below = |entry: &&OffsetEntry| entry.relative_offset < end;
+        let new_offsets = self.offsets.get(offsets..)?.iter().take_while(below);
+        let below = |entry: &&TimeEntry| entry.relative_offset < end;
+        let new_times = self.times.get(times..)?.iter().take_while(below);
+        Some((new_offsets.copied().collect(), new_times.copied().collect()))
+    }
+
     /// Takes in what a newer index says of batches from a position, and offset, on.
     fn take_in(&mut self, newer: &Self, position: u64, relative_offset: u32) {
         let offsets = newer.offsets.iter();

@@ -17,6 +17,7 @@ mod lookup;
 mod memory_bound;
 mod model;
 mod offline;
+mod progress;
 mod recovery;
 mod repair;
 mod retention;
