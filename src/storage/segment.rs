@@ -428,6 +428,9 @@ impl Segment {
         if let (Index::Memory(current), None) = (&*index, self.sealed_len()) {
             rebuilt.take_in(current, to, relative(self.base, next_offset));
         }
+        if self.sealed_len().is_some() {
+            rebuilt.note_largest();
+        }
         *index = Index::Memory(rebuilt);
         self.times_proven.store(true, Ordering::SeqCst);
     }

@@ -75,16 +75,18 @@ impl Loader<'_> {
         }
         let nexts = entries.iter().skip(1).map(|next| next.start);
         for (entry, next) in entries.iter().zip(nexts.chain([end.offset])) {
-            for offset in [entry.start, next.plus(-1)] {
-                if let Some(batch) = self.batch_at(offset, segments, end)?
-                    && batch.header.base_offset < next
-                    && (batch.header.leader_epoch != entry.epoch
-                        || (offset == entry.start
-                            && batch.header.base_offset < entry.start
-                            && entry.start > log_start))
-                {
-                    return Ok(false);
-                }
+            if let Some(batch) = self.batch_at(entry.start, segments, end)?
+                && batch.header.base_offset < next
+                && (batch.header.leader_epoch != entry.epoch
+                    || (batch.header.base_offset < entry.start && entry.start > log_start))
+            {
+                return Ok(false);
+            }
+            if let Some(batch) = self.batch_before(next, segments, end)?
+                && batch.header.last_offset() >= entry.start
+                && batch.header.leader_epoch != entry.epoch
+            {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -473,6 +473,39 @@ impl Loader<'_> {
         Ok(found.map(|(_, batch)| batch))
     }
 
+    /// The last batch that is whole and ends before `offset`.
+    fn batch_before(
+        &self,
+        offset: Offset,
+        segments: &[Arc<Segment>],
+        end: Mark,
+    ) -> io::Result<Option<Scanned>> {
+        let before = segments.partition_point(|segment| segment.base < offset);
+        for segment in segments.iter().take(before).rev() {
+            let limit = limit_of(segment, end);
+            if limit == 0 {
+                continue;
+            }
+            let file = self.open_log(segment.base)?;
+            let entry = segment.entry_before(self.context.files(), offset.plus(-1));
+            let mut scan = self.scan_from(segment, &*file, entry.ok().flatten(), limit);
+            let mut last = None;
+            loop {
+                match scan.next() {
+                    Ok(Some(batch)) if batch.header.last_offset() < offset => last = Some(batch),
+                    Ok(_) => break,
+                    Err(ScanError::Io(error)) => return Err(error),
+                    Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => break,
+                    Err(ScanError::Damaged { .. }) => {}
+                }
+            }
+            if last.is_some() {
+                return Ok(last);
+            }
+        }
+        Ok(None)
+    }
+
     /// Where the batch that holds `offset` begins, or the next one that is whole.
     fn locate(&self, offset: Offset, segments: &[Arc<Segment>], end: Mark) -> io::Result<Mark> {
         let found = self.batch_and_segment(offset, segments, end)?;

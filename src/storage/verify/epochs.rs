@@ -1,7 +1,8 @@
 //! Whether `leader-epoch-checkpoint` can be believed.
 //!
 //! Neither the file nor the epoch in a batch has a checksum. So where they disagree, the one that
-//! stands alone is wrong: one batch between others, or the file against two batches in a row.
+//! stands alone is wrong: one batch between others, or the file against two batches in a row. After
+//! a power cut the file may be older than the batches, and lack their newest epochs.
 
 use std::io;
 
@@ -21,12 +22,23 @@ enum Next {
     Stop,
 }
 
+/// How the file stands to the batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It may be believed.
+    Yes,
+    /// It lacks the newest epochs.
+    Behind,
+    /// It may not be believed.
+    No,
+}
+
 impl PartitionCheck<'_> {
     /// Whether the epochs are those of the batches, but for single ones.
     ///
     /// Epochs rise. So if the first and the last batch of each stretch are of its epoch, those in
     /// between are, or are damaged; only where that is not so are all headers read.
-    pub(super) fn fit(&self, epochs: &Epochs, listing: &Listing) -> io::Result<bool> {
+    pub(super) fn fit(&self, epochs: &Epochs, listing: &Listing) -> io::Result<Fit> {
         let entries = epochs.entries();
         let log_start = self.known.log_start.unwrap_or(Offset(0));
         let mut fits = true;
@@ -46,7 +58,10 @@ impl PartitionCheck<'_> {
         }
         let (last, _) = self.around(listing, Depth::Headers, Offset(i64::MAX))?;
         fits &= last.is_none_or(|last| self.agrees(epochs, &last));
-        Ok(fits || self.fits_all_but_single_ones(epochs, listing, log_start)?)
+        match fits {
+            true => Ok(Fit::Yes),
+            false => self.fit_but_for_single_ones(epochs, listing, log_start),
+        }
     }
 
     /// Whether a batch is of the epoch that is known for its offset, or may be of a newer one.
@@ -57,13 +72,14 @@ impl PartitionCheck<'_> {
         may_be_newer || epochs.at(batch.base_offset) == Some(batch.leader_epoch)
     }
 
-    fn fits_all_but_single_ones(
+    fn fit_but_for_single_ones(
         &self,
         epochs: &Epochs,
         listing: &Listing,
         log_start: Offset,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Fit> {
         let (mut two_in_a_row, mut last_agreed, mut seen, mut strangers) = (false, true, 0, 0);
+        let (mut older, latest) = (0, epochs.latest());
         self.each_header(listing, Depth::Checksums, Offset(0), &mut |batch| {
             if batch.last_offset() < log_start {
                 return Next::Batch;
@@ -72,6 +88,7 @@ impl PartitionCheck<'_> {
             two_in_a_row |= !agrees && !last_agreed;
             (last_agreed, seen) = (agrees, seen + 1);
             strangers += u64::from(!agrees);
+            older += u64::from(!agrees && Some(batch.leader_epoch) <= latest);
             Next::Batch
         })?;
         // Of the only batch of a log nobody can say; of an epoch that begins amid a batch one can.
@@ -82,10 +99,14 @@ impl PartitionCheck<'_> {
         };
         for entry in epochs.entries() {
             if !begins(entry.start)? {
-                return Ok(false);
+                return Ok(Fit::No);
             }
         }
-        Ok(!two_in_a_row && (strangers < seen || seen == 0))
+        Ok(match two_in_a_row || (strangers == seen && seen > 0) {
+            false => Fit::Yes,
+            true if older == 0 && !self.known.clean => Fit::Behind,
+            true => Fit::No,
+        })
     }
 
     /// The last batch that ends before an offset, and the first that does not.

@@ -14,6 +14,7 @@ use crate::storage::format::{leader_epochs, partition_metadata, producer_snapsho
 use crate::storage::producers::Producers;
 use crate::storage::read::read_exact;
 
+use super::epochs::Fit;
 use super::segment::{SegmentCheck, Walked};
 use super::{Finding, Meaning, Out, Scope, Standing};
 
@@ -244,8 +245,13 @@ impl PartitionCheck<'_> {
             }
         };
         match self.fit(&epochs, listing) {
-            Ok(true) => Some(epochs),
-            Ok(false) => {
+            Ok(Fit::Yes) => Some(epochs),
+            Ok(Fit::Behind) => {
+                let reason = "it lacks the newest epochs".to_owned();
+                self.say(out, name, Meaning::Leftover, reason);
+                None
+            }
+            Ok(Fit::No) => {
                 let reason = "its epochs are not those of the batches".to_owned();
                 self.say(out, name, Meaning::Rebuildable, reason);
                 None
