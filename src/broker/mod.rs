@@ -13,7 +13,7 @@ pub mod configs;
 mod failing_disk;
 pub mod fetch;
 #[cfg(test)]
-mod held_disk;
+pub(crate) mod held_disk;
 pub mod log_dirs;
 pub mod metadata;
 pub mod offsets;

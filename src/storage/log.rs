@@ -533,6 +533,8 @@ impl Log {
             let unflushed = next.0 - view.durable.0;
             (urgency, committed) = match config.durability {
                 Durability::Fsync => (Some(Urgency::Now), false),
+                // Where Kafka's `UnifiedLog.append` flushes, and its caller waits, the round syncs,
+                // and those wait who wait for a commit.
                 Durability::Os if unflushed >= config.flush_messages => (Some(Urgency::Now), false),
                 Durability::Os => {
                     let flush_ms = u64::try_from(config.flush_ms).unwrap_or(0);
@@ -914,10 +916,10 @@ impl Log {
 
     /// Writes everything that lets the next start read little: the active segment's indexes, a
     /// snapshot at the log end. After it, the log is as on disk. Appends must have ended.
-    pub(super) fn close(&self) -> io::Result<()> {
+    pub(super) fn close(&self) -> io::Result<Synced> {
         let writer = self.writer.lock();
         if self.context.is_deleted() || !writer.exists {
-            return Ok(());
+            return Ok(Synced::Here);
         }
         let snapshot = producer_snapshot::encode(&writer.producers.snapshot());
         {
@@ -936,22 +938,21 @@ impl Log {
             tracing::warn!(partition, %error, "cannot write the transaction indexes");
         }
         match self.begin_sync(Chores::Lazy) {
-            None => return Ok(()),
-            Some(syncing) if syncing.overflowed => {
-                self.context.core.sync_file_system()?;
-                self.end_sync(syncing);
-            }
+            None => Ok(Synced::Here),
+            Some(syncing) if syncing.overflowed => Ok(Synced::Not(syncing)),
             Some(syncing) => {
                 self.sync_files(&syncing)?;
                 self.end_sync(syncing);
+                Ok(Synced::Here)
             }
         }
-        match self.owes() {
-            // Not what a clean stop leaves behind.
-            true => Err(io::Error::other(
-                "not all could be written that lies beside the batches",
-            )),
-            false => Ok(()),
+    }
+
+    /// Has the next sync be one of the whole file system: what was written without a promise is
+    /// to be kept from now on, and nobody held on to its files.
+    pub(super) fn distrust_handles(&self) {
+        if self.context.core.file_system.is_some() {
+            self.unsynced.lock().overflowed = true;
         }
     }
 }

@@ -141,12 +141,16 @@ impl Partition {
     /// Takes new settings.
     pub fn reconfigure(&self, config: Arc<LogConfig>) {
         let before = self.context.config.swap(config.clone());
-        // What was promised from the page cache so far is promised from the disk from now on.
         if before.durability != config.durability
-            && config.durability == Durability::Fsync
             && let Some(log) = self.log.get()
         {
-            log.queue(Urgency::Now);
+            if before.durability == Durability::Memory {
+                log.distrust_handles();
+            }
+            // What was promised from the page cache so far is promised from the disk from now on.
+            if config.durability == Durability::Fsync {
+                log.queue(Urgency::Now);
+            }
         }
         if config.compact {
             Cleaner::start(&self.context.core);
@@ -254,7 +258,10 @@ impl Partition {
     pub fn delete_records(&self, before: Offset) -> Result<Offset, ReadError> {
         let log = self.log()?;
         let deleted = delete_records::delete(&self.context.core, vec![Ok((log, before))]);
-        deleted.into_iter().next().unwrap_or(Err(ReadError::Deleted))
+        deleted
+            .into_iter()
+            .next()
+            .unwrap_or(Err(ReadError::Deleted))
     }
 
     /// Removes the files of segments that lie wholly below the log start, as far as their

@@ -24,7 +24,7 @@ use super::gaps;
 use super::guard::guard;
 use super::journal::{self, NoteError};
 use super::leftovers;
-use super::log::Log;
+use super::log::{Log, Synced};
 use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::outcome::ReadError;
@@ -471,15 +471,33 @@ impl Store {
             .iter()
             .filter_map(|entry| Some((entry.value().clone(), entry.opened_log()?.clone())))
             .collect();
-        let failure = OnceLock::new();
+        let (failure, unsynced) = (OnceLock::new(), Mutex::new(Vec::new()));
         parallel::for_each(&opened, PARALLEL_CLOSES, |(partition, log)| {
-            if let Err(error) = log.close() {
-                let _ = failure.set(error);
+            match log.close() {
+                Ok(Synced::Here) => {}
+                Ok(Synced::Not(syncing)) => unsynced.lock().push((log.clone(), syncing)),
+                Err(error) => {
+                    let _ = failure.set(error);
+                }
             }
             partition.context().watch.wake();
         });
         if let Some(error) = failure.into_inner() {
             return Err(error);
+        }
+        let unsynced = unsynced.into_inner();
+        if !unsynced.is_empty() {
+            core.sync_file_system()?;
+        }
+        for (log, syncing) in unsynced {
+            log.end_sync(syncing);
+            log.context().watch.wake();
+        }
+        if opened.iter().any(|(_, log)| log.owes()) {
+            // Not what a clean stop leaves behind.
+            return Err(io::Error::other(
+                "not all could be written that lies beside the batches",
+            ));
         }
         let mut high_watermarks = core.recovery_points.lock().clone();
         for (partition, log) in &opened {

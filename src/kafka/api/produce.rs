@@ -378,9 +378,11 @@ mod tests {
     use super::*;
     use crate::batch::{BatchBuilder, Codec, Level};
     use crate::broker::Broker;
-    use crate::broker::testing::{NOW, batch, broker, topic};
+    use crate::broker::held_disk::held_disk;
+    use crate::broker::testing::{NOW, batch, broker, broker_on, topic};
     use crate::kafka::testing::{Client, Outcome};
     use crate::model::{ProducerEpoch, ProducerId};
+    use crate::storage::Durability;
 
     fn partition(index: i32, records: Option<Bytes>) -> PartitionProduceData {
         PartitionProduceData::default()
@@ -482,6 +484,26 @@ mod tests {
             .answer();
         assert_eq!(unknown.responses[0].partition_responses[0].error_code, 21);
         // Two appends went through before and beside the errors, and none by the last.
+        assert_eq!(
+            produce(&broker, 9, &topic, Some(batch(&["v"]))).await,
+            (0, 3, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn while_the_disk_is_busy_acks_1_is_answered_and_acks_all_times_out() {
+        let (io, gate) = held_disk();
+        let broker = broker_on(io, Durability::Fsync, &[]);
+        let topic = topic(&broker, "t", 1, &[]).await;
+        gate.close();
+        for (acks, code, offset) in [(1, 0, 0), (-1, 7, -1), (1, 0, 2)] {
+            let records = vec![partition(0, Some(batch(&["v"])))];
+            let request = request(9, acks, &topic, records).with_timeout_ms(100);
+            let response = send(&broker, 9, &request).await.answer();
+            let answer = &response.responses[0].partition_responses[0];
+            assert_eq!((answer.error_code, answer.base_offset), (code, offset));
+        }
+        gate.open();
         assert_eq!(
             produce(&broker, 9, &topic, Some(batch(&["v"]))).await,
             (0, 3, 0)
