@@ -18,8 +18,8 @@ use crate::model::{
 
 use super::format::names::SegmentFile;
 use super::{
-    Durability, Haste, Isolation, LogConfig, Partition, PartitionSpec, RecordBytes, Store,
-    StoreOptions, Upkeep,
+    CleanerOptions, Durability, Haste, Isolation, LogConfig, Partition, PartitionSpec, RecordBytes,
+    Store, StoreOptions, Upkeep,
 };
 
 /// The wall clock at the start of a run.
@@ -668,6 +668,11 @@ fn open(
         reserve_bytes: Some(0),
         upkeep: Upkeep {
             retention_check_interval_ms: i64::MAX,
+            // Nothing but what is asked for.
+            cleaner: CleanerOptions {
+                enable: false,
+                ..CleanerOptions::default()
+            },
             ..Upkeep::default()
         },
     };

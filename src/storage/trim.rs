@@ -115,9 +115,12 @@ impl Log {
                 replace_file(&*core.io, &path, content, Persist::Durable)?;
             }
             files.push(core.io.open(&path, OpenMode::Write)?);
-            // A segment has its file with its first batch, which may never have come.
-            let path = path_of(SegmentFile::Log, cut.start);
-            files.push(core.io.open(&path, OpenMode::Create)?);
+            // A segment has its file with its first batch, which may never have come. Its name is
+            // what tells the next start where the log ends.
+            if view.end.segment == cut.start && view.end.position == 0 {
+                let path = path_of(SegmentFile::Log, cut.start);
+                drop(core.io.open(&path, OpenMode::Create)?);
+            }
         }
         let synced = files
             .iter()

@@ -519,7 +519,7 @@ fn a_power_cut_within_a_pass_takes_nothing_else_and_brings_nothing_back() {
 #[test]
 fn any_sequence_of_operations_leaves_what_kafkas_rules_leave() {
     let mut all = crate::storage::retention_check::Checked::default();
-    for seed in 0..300 {
+    for seed in 0..200 {
         match crate::storage::retention_check::check_retention(seed, 60) {
             Ok(checked) => {
                 all.segments += checked.segments;
@@ -528,5 +528,5 @@ fn any_sequence_of_operations_leaves_what_kafkas_rules_leave() {
             Err(what) => panic!("{what}"),
         }
     }
-    assert!(all.segments > 1_000 && all.restarts > 300, "{all:?}");
+    assert!(all.segments > 800 && all.restarts > 200, "{all:?}");
 }
