@@ -179,6 +179,7 @@ impl Store {
             core.write_compacted(Persist::Lazy).map_err(at(dir))?;
         }
         let meta_path = dir.join(names::META_PROPERTIES);
+        let formatted = formatted && !was_being_formatted(io, dir);
         let meta = match formatted {
             true => read_meta(&options, &meta_path)?,
             false => format_directory(&core, &options, &meta_path).map_err(at(&meta_path))?,
@@ -574,6 +575,25 @@ fn read_checkpoint(io: &SharedIo, path: &Path) -> offset_checkpoint::Offsets {
         tracing::error!(path = %path.display(), error, "ignoring a checkpoint");
         offset_checkpoint::Offsets::new()
     })
+}
+
+/// Whether the power went while the directory was formatted: `meta.properties` makes no sense, and
+/// there is nothing that is written after it was durable, which it is before anything is
+/// acknowledged.
+fn was_being_formatted(io: &SharedIo, dir: &Path) -> bool {
+    let later = [
+        names::DURABLE_OFFSETS,
+        names::RECOVERY_POINTS,
+        names::CLEAN_SHUTDOWN,
+    ];
+    if later.iter().any(|name| io.exists(&dir.join(name))) {
+        return false;
+    }
+    let Ok(content) = io.read(&dir.join(names::META_PROPERTIES)) else {
+        return false;
+    };
+    let meta = std::str::from_utf8(&content).map(meta_properties::decode);
+    !matches!(meta, Ok(Ok(_)))
 }
 
 fn read_meta(options: &StoreOptions, path: &Path) -> Result<MetaProperties, OpenError> {

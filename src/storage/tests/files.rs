@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::io::tests::ScratchDirectory;
-use crate::io::{MemoryIo, RealIo};
+use crate::io::{MemoryIo, OpenMode, RealIo};
 
 #[test]
 fn many_segments_are_served_with_few_open_files() {
@@ -227,4 +227,26 @@ fn a_start_with_a_thousand_partitions() {
         }
         println!("first use of all: {:?}", start.elapsed());
     }
+}
+
+#[test]
+fn a_directory_whose_formatting_a_power_cut_ended_is_formatted_again_and_no_other() {
+    let bed = Bed::new(MemoryIo::shared(), Path::new("/"));
+    let meta = bed.dir.join("meta.properties");
+    let tear = || {
+        let file = bed.io.open(&meta, OpenMode::Write).unwrap();
+        file.set_len(0).unwrap();
+        file.set_len(20).unwrap();
+    };
+    drop(bed.open());
+    tear();
+    // Nothing was made durable in it.
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    partition.append(batch(&["a"]), false).unwrap();
+    wait_committed(&partition, Offset(1)).unwrap();
+    drop((partition, store));
+    tear();
+    let refused = Store::open(bed.options()).unwrap_err();
+    assert!(matches!(refused, OpenError::Metadata { .. }), "{refused}");
 }
