@@ -51,22 +51,22 @@ const QUICK: Size = Size {
     records_max: 20,
 };
 
-/// Calls at which it is killed, and how far their number goes: as they are counted for each thread,
+/// Calls at which it is killed, and how far their number goes. They are counted for each thread;
 /// small numbers are those of the start and of recovery.
 const CALLS: [(&str, u32); 8] = [
-    ("fdatasync", 80),
-    ("fsync", 40),
-    ("rename", 40),
-    ("ftruncate", 40),
-    ("fdatasync,syncfs", 200),
-    ("unlink,unlinkat,rmdir", 25),
-    ("mkdir", 12),
-    ("pwritev,pwrite64", 400),
+    ("fdatasync", 300),
+    ("fsync", 100),
+    ("rename,renameat,renameat2", 100),
+    ("ftruncate", 100),
+    ("fdatasync,syncfs", 1_000),
+    ("unlink,unlinkat,rmdir", 50),
+    ("mkdir,mkdirat", 20),
+    ("pwritev,pwrite64", 2_000),
 ];
 
 /// What strace is told to show, so that it is known where a kill struck.
 const SHOWN: &str = "trace=fdatasync,fsync,syncfs,rename,renameat,renameat2,ftruncate,unlink,\
-unlinkat,rmdir,mkdir,pwritev,pwrite64";
+unlinkat,rmdir,mkdir,mkdirat,pwritev,pwrite64";
 
 /// When a process is killed.
 enum When {
@@ -108,6 +108,42 @@ fn can_trace() -> Result<(), String> {
     }
 }
 
+/// The call that is to be struck next.
+struct Target {
+    /// Its place in [`CALLS`].
+    kind: usize,
+    number: u32,
+}
+
+impl Target {
+    fn first(random: &mut fastrand::Rng) -> Self {
+        Self {
+            kind: 0,
+            number: number(0, random),
+        }
+    }
+
+    fn calls(&self) -> &'static str {
+        CALLS[self.kind].0
+    }
+
+    /// To the next kind of call; a number that was not reached is halved until it is.
+    fn go_on(&mut self, struck: Struck, random: &mut fastrand::Rng) {
+        if struck == Struck::Elsewhen {
+            self.number = (self.number / 2).max(1);
+        } else {
+            self.kind = (self.kind + 1) % CALLS.len();
+            self.number = number(self.kind, random);
+        }
+    }
+}
+
+/// The number of a call of that kind: of 1 to 2 as many as of 20 to 40, so that both start and load
+/// are struck.
+fn number(kind: usize, random: &mut fastrand::Rng) -> u32 {
+    f64::from(CALLS[kind].1).powf(random.f64()).round() as u32
+}
+
 /// What the kills hit.
 #[derive(Debug, Default)]
 struct Hits {
@@ -147,25 +183,14 @@ fn kill_often(
     let mut load = first_start(&launch, &plan)?;
     let mut auditor = Auditor::default();
     let mut hits = Hits::default();
-    let mut next_number = CALLS.map(|_| 1);
-    let mut turn = 0;
+    let (mut turn, mut target) = (0, Target::first(&mut random));
     while hits.at_random < size.at_random || hits.at_calls < size.at_calls {
         turn += 1;
         let when = match turn % 3 {
             0 if hits.at_random < size.at_random => {
                 When::After(Duration::from_millis(random.u64(1..1_000)))
             }
-            _ if hits.at_calls < size.at_calls => {
-                let kind = random.usize(..CALLS.len());
-                let (calls, last) = CALLS[kind];
-                let number = next_number[kind];
-                // Quickly over all numbers, more often the small ones.
-                next_number[kind] = match number + 1 + random.u32(..=number / 4) {
-                    next if next > last => 1,
-                    next => next,
-                };
-                When::AtCall(calls, number)
-            }
+            _ if hits.at_calls < size.at_calls => When::AtCall(target.calls(), target.number),
             _ => When::After(Duration::from_millis(random.u64(1..1_000))),
         };
         let fuse = match random.u8(..3) {
@@ -183,6 +208,9 @@ fn kill_often(
             disk.mount()?;
         }
         hits.note(&when, struck, with_power, &trace);
+        if let When::AtCall(..) = when {
+            target.go_on(struck, &mut random);
+        }
         if !auditor.is_clean() {
             break;
         }
