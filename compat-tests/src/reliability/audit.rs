@@ -9,7 +9,7 @@ use serde_json::json;
 use super::check::{self, Verdict};
 use super::client::Client;
 use super::figure::Figure;
-use super::ledger::{Ledger, Partition, Value};
+use super::ledger::{Kept, Ledger, Partition, Value};
 use super::load::{Existence, Load};
 use super::node::Launch;
 use super::reading::{self, Reading};
@@ -22,6 +22,10 @@ pub struct Auditor {
     pub verdict: Verdict,
     /// Records that were read, and later were not there or something else.
     pub changed: u64,
+    /// Records that retention took, as the last look found it.
+    retained_away: u64,
+    /// Records that compaction took.
+    compacted_away: u64,
     /// Topics whose existence is not what was answered.
     pub topics: Vec<String>,
 }
@@ -29,6 +33,7 @@ pub struct Auditor {
 #[derive(Debug, Default)]
 struct Seen {
     values: BTreeMap<i64, Value>,
+    log_start: i64,
     end: i64,
 }
 
@@ -70,6 +75,7 @@ impl Auditor {
                 .map_err(failed)?;
             // The second time counts faults alone.
             let counted = (self.verdict.acknowledged, self.verdict.lost_without_promise);
+            (self.retained_away, self.compacted_away) = (0, 0);
             self.look_at_everything(&mut client, &ledger)
                 .map_err(failed)?;
             if clean {
@@ -90,6 +96,8 @@ impl Auditor {
         figure.none("topics_wrong", self.topics.len() as u64);
         let complaints = load.complaints();
         figure.none("complaints", complaints.len() as u64);
+        figure.set("retained_away", self.retained_away);
+        figure.set("compacted_away", self.compacted_away);
         figure.set("lost_with_acks_1", self.verdict.lost_without_promise);
     }
 
@@ -98,8 +106,20 @@ impl Auditor {
         for (partition, account) in ledger.partitions() {
             let name = name(partition);
             let seen = self.seen.entry(partition.clone()).or_default();
-            let reading = reading::read(client, &partition.0, partition.1, seen.end)?;
-            let mut found = check::check_from(&name, account, &reading, seen.end);
+            // In a compacted log it is not only the end that changes.
+            let from = match account.kept {
+                Kept::All | Kept::Newest => seen.end,
+                Kept::LatestByKey => 0,
+            };
+            let reading = reading::read(client, &partition.0, partition.1, from)?;
+            let mut found = check::check_from(&name, account, &reading, from);
+            if reading.log_start < seen.log_start {
+                found.returned += 1;
+                eprintln!(
+                    "  {name}: began at {}, now {}",
+                    seen.log_start, reading.log_start
+                );
+            }
             // All of it is counted when everything is read.
             found.acknowledged = 0;
             found.lost_without_promise = 0;
@@ -108,7 +128,7 @@ impl Auditor {
                 self.changed += 1;
                 eprintln!("  {name}: ends at {}, {} was read", reading.end, seen.end);
             }
-            seen.take(&reading);
+            seen.take(&reading, account.kept);
         }
         Ok(())
     }
@@ -121,7 +141,16 @@ impl Auditor {
         for (partition, account) in ledger.partitions() {
             let name = name(partition);
             let reading = reading::read(client, &partition.0, partition.1, 0)?;
-            self.verdict.add(check::check(&name, account, &reading));
+            let found = check::check(&name, account, &reading);
+            let there = reading.records.len() as u64;
+            match account.kept {
+                Kept::All => {}
+                Kept::Newest => self.retained_away += reading.log_start.unsigned_abs(),
+                Kept::LatestByKey => {
+                    self.compacted_away += found.acknowledged.saturating_sub(there);
+                }
+            }
+            self.verdict.add(found);
             let Some(seen) = self.seen.get(partition) else {
                 continue;
             };
@@ -174,8 +203,11 @@ impl Auditor {
 }
 
 impl Seen {
-    fn take(&mut self, reading: &Reading) {
-        self.values.extend(values(reading));
+    fn take(&mut self, reading: &Reading, kept: Kept) {
+        if kept != Kept::LatestByKey {
+            self.values.extend(values(reading));
+        }
+        self.log_start = self.log_start.max(reading.log_start);
         self.end = self.end.max(reading.end);
     }
 }

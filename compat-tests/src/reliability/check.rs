@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::figure::Figure;
-use super::ledger::{PartitionLedger, Value};
+use super::ledger::{Kept, PartitionLedger, Value};
 use super::reading::Reading;
 
 /// Examples that are told of all faults together.
@@ -92,15 +92,112 @@ impl Verdict {
     }
 }
 
-/// Checks a reading of a whole log, in which nothing is compacted.
+/// Checks a reading of a whole log.
 #[must_use]
 pub fn check(name: &str, ledger: &PartitionLedger, reading: &Reading) -> Verdict {
     check_from(name, ledger, reading, 0)
 }
 
 /// Checks a reading that begins at offset `from`; what was acknowledged below is not looked for.
+/// A compacted log has to be read from its start.
 #[must_use]
 pub fn check_from(name: &str, ledger: &PartitionLedger, reading: &Reading, from: i64) -> Verdict {
+    match ledger.kept {
+        Kept::All => check_all(name, ledger, reading, from),
+        // What retention took is gone as if somebody had asked for it.
+        Kept::Newest => {
+            let delete_asked_to = ledger.delete_asked_to.max(reading.log_start);
+            let trimmed = PartitionLedger {
+                delete_asked_to,
+                ..ledger.clone()
+            };
+            check_all(name, &trimmed, reading, from)
+        }
+        Kept::LatestByKey => check_latest(name, ledger, reading),
+    }
+}
+
+/// Checks a compacted log: no record but those that were sent, each once, under its key, in its
+/// order, at the offset that was answered; and of every key one that is not older than the newest
+/// that was acknowledged.
+fn check_latest(name: &str, ledger: &PartitionLedger, reading: &Reading) -> Verdict {
+    let mut verdict = Verdict::default();
+    for fault in &reading.faults {
+        verdict.corrupt += 1;
+        verdict.example(|| format!("{name}: {fault}"));
+    }
+    let sent = SentValues::new(ledger);
+    let mut answered_at: HashMap<Value, i64> = HashMap::new();
+    // Of every key the newest that was promised.
+    let mut newest: HashMap<Vec<u8>, (i64, Value)> = HashMap::new();
+    for (value, offset, promised) in answered(ledger, 0) {
+        answered_at.insert(value, offset);
+        if promised {
+            verdict.acknowledged += 1;
+            let newest = newest.entry(value.key()).or_insert((offset, value));
+            *newest = (*newest).max((offset, value));
+        }
+    }
+    let mut last_offset = -1;
+    let mut latest: HashMap<&[u8], i64> = HashMap::new();
+    let mut of_producer: HashMap<u16, Value> = HashMap::new();
+    for record in &reading.records {
+        let offset = record.offset;
+        if offset <= last_offset {
+            verdict.reordered += 1;
+            verdict.example(|| format!("{name}: {offset} is behind {last_offset}"));
+        }
+        last_offset = offset;
+        let (Some(value), Some(key)) = (record.value, record.key.as_deref()) else {
+            verdict.corrupt += 1;
+            verdict.example(|| format!("{name}: {offset} holds no value that was sent"));
+            continue;
+        };
+        if key != value.key() {
+            verdict.corrupt += 1;
+            verdict.example(|| format!("{name}: {offset} holds {value} under another key"));
+        }
+        if !sent.contain(value) {
+            verdict.unknown += 1;
+            verdict
+                .example(|| format!("{name}: {offset} holds {value}, which was never sent here"));
+        }
+        if answered_at
+            .get(&value)
+            .is_some_and(|answered| *answered != offset)
+        {
+            verdict.misplaced += 1;
+            verdict.example(|| format!("{name}: {value} is at {offset}, not where was answered"));
+        }
+        latest.insert(key, offset);
+        match of_producer.insert(value.producer(), value) {
+            Some(before) if before == value => {
+                verdict.duplicated += 1;
+                verdict.example(|| format!("{name}: {value} is at {offset} and before"));
+            }
+            Some(before) if before > value => {
+                verdict.reordered += 1;
+                verdict.example(|| format!("{name}: {value} at {offset} is behind {before}"));
+            }
+            Some(_) | None => {}
+        }
+    }
+    for (key, (offset, value)) in newest {
+        if latest
+            .get(key.as_slice())
+            .is_none_or(|latest| *latest < offset)
+        {
+            verdict.lost += 1;
+            verdict.example(|| {
+                format!("{name}: nothing as new as {value}, acknowledged at {offset}, has its key")
+            });
+        }
+    }
+    verdict
+}
+
+/// Checks a log of which all has to stay.
+fn check_all(name: &str, ledger: &PartitionLedger, reading: &Reading, from: i64) -> Verdict {
     let mut verdict = Verdict::default();
     for fault in &reading.faults {
         verdict.corrupt += 1;
@@ -391,6 +488,80 @@ mod tests {
         reading.records.drain(..1);
         let found = check_from("t-0", &ledger(), &reading, 4);
         assert_eq!(faults(&found), [("lost", 1)]);
+    }
+
+    /// What is left of [`GOOD`] when keys are compacted, one record for each.
+    fn compacted() -> (PartitionLedger, Reading) {
+        let ledger = PartitionLedger {
+            kept: Kept::LatestByKey,
+            ..ledger()
+        };
+        let mut reading = reading(&GOOD);
+        for record in &mut reading.records {
+            record.key = record.value.map(Value::key);
+        }
+        (ledger, reading)
+    }
+
+    #[test]
+    fn a_compacted_log_has_to_keep_the_newest_of_every_key() {
+        let (mut ledger, mut reading) = compacted();
+        assert!(check("t-0", &ledger, &reading).is_clean());
+        // One round of keys later the first two values of producer 1 may go.
+        ledger.sent.push(Sent {
+            first: Value::new(1, 97),
+            answered: Some(6),
+            ..ledger.sent[0].clone()
+        });
+        let newer: Vec<_> = (0..2)
+            .map(|number| ReadRecord {
+                offset: 6 + number,
+                key: Some(Value::new(1, number as u64).key()),
+                value: Some(Value::new(1, 97 + number as u64)),
+                null: false,
+            })
+            .collect();
+        reading.records.drain(..2);
+        reading.records.extend(newer);
+        let found = check("t-0", &ledger, &reading);
+        assert!(found.is_clean(), "{found:?}");
+        reading.records.pop();
+        assert_eq!(faults(&check("t-0", &ledger, &reading)), [("lost", 1)]);
+    }
+
+    #[test]
+    fn a_compacted_log_shows_what_is_old_moved_twice_there_or_under_another_key() {
+        let (ledger, good) = compacted();
+        let mut moved = good.clone();
+        moved.records[5].offset = 9;
+        assert_eq!(faults(&check("t-0", &ledger, &moved)), [("misplaced", 1)]);
+        let mut swapped = good.clone();
+        swapped.records[0].key = Some(Value::new(1, 5).key());
+        let found = faults(&check("t-0", &ledger, &swapped));
+        assert_eq!(found, [("lost", 1), ("corrupt", 1)]);
+        let mut twice = good;
+        let again = ReadRecord {
+            offset: 6,
+            ..twice.records[5].clone()
+        };
+        twice.records.push(again);
+        let found = faults(&check("t-0", &ledger, &twice));
+        assert_eq!(found, [("duplicated", 1), ("misplaced", 1)]);
+    }
+
+    #[test]
+    fn what_retention_took_from_the_front_is_not_lost_and_a_hole_is() {
+        let ledger = PartitionLedger {
+            kept: Kept::Newest,
+            ..ledger()
+        };
+        let mut reading = reading(&GOOD);
+        reading.log_start = 2;
+        reading.records.drain(..2);
+        assert!(check("t-0", &ledger, &reading).is_clean());
+        reading.records.pop();
+        reading.end = 5;
+        assert_eq!(faults(&check("t-0", &ledger, &reading)), [("lost", 1)]);
     }
 
     #[test]

@@ -45,9 +45,9 @@ const FULL: Size = Size {
 };
 
 const QUICK: Size = Size {
-    at_random: 6,
-    at_calls: 14,
-    patience: Duration::from_millis(1500),
+    at_random: 4,
+    at_calls: 10,
+    patience: Duration::from_secs(1),
     records_max: 20,
 };
 
@@ -165,11 +165,7 @@ fn kill_often(
     disk: &mut Disk,
     figure: &mut Figure,
 ) -> Result<(), String> {
-    let launch = Launch::new(
-        &options.klamm,
-        &disk.path().join("data"),
-        &options.scratch.join("broker.log"),
-    );
+    let launch = power_cuts::launch(options, disk, "broker.log");
     let trace = options.scratch.join("strace.log");
     let mut random = fastrand::Rng::with_seed(options.seed);
     let plan = Plan {

@@ -12,6 +12,9 @@ pub struct Value(u64);
 /// Bits of the number; the producer stands above them.
 const NUMBER_BITS: u32 = 40;
 
+/// Keys of a producer.
+const KEYS: u64 = 97;
+
 impl Value {
     /// The `number`th value of a producer.
     #[must_use]
@@ -50,6 +53,12 @@ impl Value {
             bytes.extend(filler.to_be_bytes());
         }
         bytes
+    }
+
+    /// The key of the value where keys are compacted: one of few of its producer.
+    #[must_use]
+    pub fn key(self) -> Vec<u8> {
+        format!("{}/{}", self.producer(), self.number() % KEYS).into_bytes()
     }
 
     /// The value with this payload, if it is one, to the last byte.
@@ -93,6 +102,18 @@ pub struct Ticket {
     index: usize,
 }
 
+/// What of a log has to stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// All that nobody asked to delete.
+    #[default]
+    All,
+    /// All from some offset on, which only rises (`retention.bytes`).
+    Newest,
+    /// The latest of every key (`cleanup.policy=compact`).
+    LatestByKey,
+}
+
 /// What is known of one partition.
 #[derive(Clone, Debug, Default)]
 pub struct PartitionLedger {
@@ -102,6 +123,8 @@ pub struct PartitionLedger {
     pub deleted_to: i64,
     /// Below this it may be deleted: somebody asked.
     pub delete_asked_to: i64,
+    /// What has to stay.
+    pub kept: Kept,
 }
 
 /// The account of all partitions.
@@ -119,6 +142,11 @@ impl Ledger {
             partition: partition.clone(),
             index: batches.len() - 1,
         }
+    }
+
+    /// Notes what of a partition has to stay.
+    pub fn keep(&mut self, partition: &Partition, kept: Kept) {
+        self.of_mut(partition).kept = kept;
     }
 
     /// Notes that a batch was answered.

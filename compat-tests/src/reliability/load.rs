@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::client::{Client, Produced, ToPartition};
-use super::ledger::{Ledger, Partition, Sent, Ticket, Value};
+use super::ledger::{Kept, Ledger, Partition, Sent, Ticket, Value};
 use super::reading;
 
 /// What Kafka's clients keep in flight with idempotence.
@@ -54,6 +54,22 @@ impl Topic {
         match code {
             Ok(0) => Ok(()),
             code => Err(format!("CreateTopics of {}: {code:?}", self.name)),
+        }
+    }
+
+    /// What its settings let stay.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let set = |name, value: &str| {
+            let mut configs = self.configs.iter();
+            configs.any(|(key, set)| *key == name && (value.is_empty() || set == value))
+        };
+        if set("cleanup.policy", "compact") {
+            Kept::LatestByKey
+        } else if set("retention.bytes", "") {
+            Kept::Newest
+        } else {
+            Kept::All
         }
     }
 
@@ -145,10 +161,20 @@ impl Load {
             changed: Condvar::new(),
             over: AtomicBool::new(false),
         });
-        let partitions: Vec<Partition> = plan.topics.iter().flat_map(Topic::each).collect();
+        let mut partitions: Vec<Partition> = Vec::new();
+        let mut keyed: Vec<Partition> = Vec::new();
+        for topic in &plan.topics {
+            for partition in topic.each() {
+                lock(&shared.ledger).keep(&partition, topic.kept());
+                match topic.kept() {
+                    Kept::All | Kept::Newest => partitions.push(partition),
+                    Kept::LatestByKey => keyed.push(partition),
+                }
+            }
+        }
         let mut threads = Vec::new();
         for number in 1..=plan.promised {
-            let mut producer = Producer::new(number, plan, &partitions, &shared);
+            let mut producer = Producer::new(number, plan, (&partitions, &keyed), &shared);
             threads.push(std::thread::spawn(move || producer.run()));
         }
         for number in 1..=plan.unpromised {
@@ -274,6 +300,8 @@ fn now() -> i64 {
 #[derive(Debug)]
 struct Lane {
     partition: Partition,
+    /// Whether records have keys.
+    keyed: bool,
     next_sequence: i32,
     /// Sent and not acknowledged, oldest first.
     pending: VecDeque<Pending>,
@@ -313,12 +341,21 @@ impl From<io::Error> for Broken {
 }
 
 impl Producer {
-    fn new(number: u16, plan: &Plan, partitions: &[Partition], shared: &Arc<Shared>) -> Self {
-        let lanes = partitions.iter().map(|partition| Lane {
+    /// Sends to partitions without keys, and to others with.
+    fn new(
+        number: u16,
+        plan: &Plan,
+        (plain, keyed): (&[Partition], &[Partition]),
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let lane = |partition: &Partition, keyed| Lane {
             partition: partition.clone(),
+            keyed,
             next_sequence: 0,
             pending: VecDeque::new(),
-        });
+        };
+        let plain = plain.iter().map(|partition| lane(partition, false));
+        let lanes = plain.chain(keyed.iter().map(|partition| lane(partition, true)));
         Self {
             number,
             shared: shared.clone(),
@@ -401,9 +438,13 @@ impl Producer {
             let ticket = lock(&self.shared.ledger).send(&lane.partition, sent);
             self.next_value += u64::from(count);
             lane.next_sequence += count as i32;
+            let batch = match lane.keyed {
+                true => reading::keyed_batch(first, count, producer, now()),
+                false => reading::batch(first, count, producer, now()),
+            };
             let pending = Pending {
                 ticket,
-                batch: reading::batch(first, count, producer, now()),
+                batch,
                 refused: 0,
             };
             batches.push(lane.batch(&pending));

@@ -37,7 +37,7 @@ struct Size {
 const FULL: Size = Size {
     cuts: 100,
     acknowledged_min: 1_000_000,
-    records_max: 120,
+    records_max: 24,
     cut_after_ms: 300..2_000,
     disk_mib: 1024,
     control_cuts_max: 10,
@@ -45,8 +45,8 @@ const FULL: Size = Size {
 
 const QUICK: Size = Size {
     cuts: 12,
-    acknowledged_min: 10_000,
-    records_max: 60,
+    acknowledged_min: 2_000,
+    records_max: 24,
     cut_after_ms: 200..900,
     disk_mib: 512,
     control_cuts_max: 5,
@@ -56,7 +56,7 @@ const QUICK: Size = Size {
 const UNORDERED: &str = "data=writeback,nodelalloc";
 
 /// Topics whose segments are as small as Kafka allows by bytes, by time and by entries of the
-/// index, so that rolls are frequent.
+/// index, so that rolls are frequent; one of which old segments go, and one that is compacted.
 pub(super) fn topics() -> Vec<Topic> {
     let topic = |name: &str, partitions, configs: &[(&'static str, &str)]| {
         let mut configs: Vec<_> = configs
@@ -82,7 +82,33 @@ pub(super) fn topics() -> Vec<Topic> {
                 ("segment.index.bytes", "256"),
             ],
         ),
+        topic(
+            "retained",
+            2,
+            &[
+                ("index.interval.bytes", "1024"),
+                ("segment.index.bytes", "256"),
+                ("retention.bytes", "100000"),
+            ],
+        ),
+        topic(
+            "compacted",
+            2,
+            &[
+                ("cleanup.policy", "compact"),
+                ("segment.ms", "100"),
+                ("min.cleanable.dirty.ratio", "0.01"),
+            ],
+        ),
     ]
+}
+
+/// A broker that has a lot to do in the background.
+pub(super) fn launch(options: &Options, disk: &Disk, log: &str) -> Launch {
+    let data = disk.path().join("data");
+    Launch::new(&options.klamm, &data, &options.scratch.join(log))
+        .set("log.retention.check.interval.ms", "100")
+        .set("log.cleaner.backoff.ms", "50")
 }
 
 fn run(options: &Options) -> Figure {
@@ -130,11 +156,7 @@ fn cut_often(
     disk: &mut Disk,
     figure: &mut Figure,
 ) -> Result<(), String> {
-    let launch = Launch::new(
-        &options.klamm,
-        &disk.path().join("data"),
-        &options.scratch.join("broker.log"),
-    );
+    let launch = launch(options, disk, "broker.log");
     let mut random = fastrand::Rng::with_seed(options.seed);
     let plan = plan(options, size);
     let mut load: Option<Load> = None;
@@ -217,12 +239,7 @@ pub(super) fn keep_account(options: &Options, load: &Load) {
 fn control(options: &Options, size: &Size) -> Result<u64, String> {
     for number in 0..size.control_cuts_max {
         let mut disk = Disk::new(&options.scratch, "control", 256, "")?;
-        let launch = Launch::new(
-            &options.klamm,
-            &disk.path().join("data"),
-            &options.scratch.join("control.log"),
-        )
-        .arguments(&["--durability", "os"]);
+        let launch = launch(options, &disk, "control.log").arguments(&["--durability", "os"]);
         let plan = Plan {
             housekeeping: false,
             ..plan(options, size)

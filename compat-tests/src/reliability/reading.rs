@@ -17,8 +17,26 @@ const HEADER: usize = 61;
 /// sequence, then the time of all records.
 #[must_use]
 pub fn batch(first: Value, count: u32, producer: (i64, i16, i32), time: i64) -> Vec<u8> {
-    let records = (0..u64::from(count)).map(|number| Record {
-        value: Some(first.plus(number).payload()),
+    encode(first, count, producer, time, |_| None)
+}
+
+/// As [`batch`], each value under its key.
+#[must_use]
+pub fn keyed_batch(first: Value, count: u32, producer: (i64, i16, i32), time: i64) -> Vec<u8> {
+    encode(first, count, producer, time, |value| Some(value.key()))
+}
+
+fn encode(
+    first: Value,
+    count: u32,
+    producer: (i64, i16, i32),
+    time: i64,
+    key: impl Fn(Value) -> Option<Vec<u8>>,
+) -> Vec<u8> {
+    let values = (0..u64::from(count)).map(|number| first.plus(number));
+    let records = values.map(|value| Record {
+        key: key(value),
+        value: Some(value.payload()),
         ..Record::default()
     });
     let (id, epoch, sequence) = producer;
