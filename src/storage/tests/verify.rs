@@ -220,3 +220,73 @@ fn a_place_without_logs_is_refused() {
         ));
     }
 }
+
+#[test]
+fn records_of_the_metadata_log_that_make_no_sense_are_found() {
+    let bed = bed();
+    let (store, _) = bed.open();
+    let partition = store.attach(PartitionSpec {
+        topic_name: TopicName::cluster_metadata(),
+        id: TopicPartition {
+            topic: TopicId::METADATA,
+            partition: PartitionId(0),
+        },
+        ..bed.spec(1)
+    });
+    partition.append(batch(&["no record"]), false).unwrap();
+    wait_committed(&partition, Offset(1)).unwrap();
+    store.close().unwrap();
+    let name = "00000000000000000052-0000000002.checkpoint";
+    let snapshot = bed.dir.join("__cluster_metadata-0").join(name);
+    overwrite(&*bed.io, &snapshot, &batch(&["cut"]).bytes[..30]);
+    let (findings, _) = verified(&bed, &bed.dir);
+    let found: Vec<_> = findings
+        .iter()
+        .map(|finding| (finding.file.as_str(), finding.meaning))
+        .collect();
+    let log = "00000000000000000000.log";
+    assert_eq!(found, [(name, Meaning::Primary), (log, Meaning::Malformed)]);
+}
+
+/// A file system that can be read.
+#[derive(Debug)]
+struct ReadOnlyIo(SharedIo);
+
+impl Io for ReadOnlyIo {
+    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn crate::io::File>> {
+        assert_eq!(mode, OpenMode::Read, "{}", path.display());
+        self.0.open(path, mode)
+    }
+    fn read_dir(&self, path: &Path) -> std::io::Result<Vec<crate::io::DirEntry>> {
+        self.0.read_dir(path)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        self.0.exists(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
+        panic!("made {}", path.display())
+    }
+    fn rename(&self, from: &Path, _to: &Path) -> std::io::Result<()> {
+        panic!("renamed {}", from.display())
+    }
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        panic!("removed {}", path.display())
+    }
+    fn remove_dir_all(&self, path: &Path) -> std::io::Result<()> {
+        panic!("removed {}", path.display())
+    }
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        panic!("synced {}", path.display())
+    }
+    fn lock(&self, path: &Path) -> std::io::Result<Arc<dyn crate::io::File>> {
+        panic!("locked {}", path.display())
+    }
+}
+
+#[test]
+fn nothing_is_written_and_no_lock_is_taken() {
+    let bed = bed();
+    filled(&bed, false);
+    let io = ReadOnlyIo(bed.io.clone());
+    verify(&io, &bed.dir, Scope::All, &mut |_| {}).unwrap();
+}

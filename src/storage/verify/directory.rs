@@ -48,6 +48,8 @@ impl<'a> DataDirectory<'a> {
             compacted: compacted(io, &dir.join(names::COMPACTED), out),
             durable: durable_points(io, &dir.join(names::DURABLE_OFFSETS), out),
         };
+        // The cleaner begins anew without it.
+        read(names::CLEANER_POINTS, Meaning::Rebuildable, out);
         identity(io, dir, out);
         leftovers(io, dir, out);
         directory

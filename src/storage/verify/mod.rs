@@ -6,7 +6,8 @@
 //!
 //! *Invariants:* a batch is damaged here if, and only if, a broker that starts on this directory
 //! would refuse it; memory is bounded by the largest batch, the indexes of one segment and the
-//! producers of one partition; every byte is read once.
+//! producers of one partition; every byte of a log is read once, or twice
+//! where leader epochs are in question.
 //!
 //! | file | held against |
 //! | --- | --- |
@@ -22,6 +23,7 @@ mod directory;
 mod epochs;
 mod finding;
 mod index;
+mod metadata;
 mod partition;
 mod records;
 mod segment;

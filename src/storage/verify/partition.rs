@@ -10,13 +10,16 @@ use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset};
 use crate::storage::epochs::Epochs;
 use crate::storage::format::names::{self, SegmentFile};
-use crate::storage::format::{leader_epochs, partition_metadata, producer_snapshot};
+use crate::storage::format::{leader_epochs, partition_metadata, producer_snapshot, txn_indexes};
 use crate::storage::producers::Producers;
 use crate::storage::read::read_exact;
 
 use super::epochs::Fit;
 use super::segment::{SegmentCheck, Walked};
 use super::{Finding, Meaning, Out, Scope, Standing};
+
+/// Largest file of a few lines that is looked at.
+const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What other files say of a partition.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +100,10 @@ impl PartitionCheck<'_> {
             Err(error) => return self.say(out, ".", Meaning::Unreadable, error.to_string()),
         };
         self.topic_id(out);
+        if self.is_metadata() {
+            self.snapshots(out);
+        }
+        self.transaction_indexes(out);
         let mut carried = Carried {
             next: None,
             epochs: self.epochs(&listing, out),
@@ -221,6 +228,20 @@ impl PartitionCheck<'_> {
     pub(super) fn believed_epochs(&self, out: &mut Out<'_>) -> Option<Epochs> {
         let listing = self.list(out).ok()?;
         self.epochs(&listing, out)
+    }
+
+    /// What the transaction indexes must contain.
+    fn transaction_indexes(&self, out: &mut Out<'_>) {
+        let name = names::TXN_INDEXES;
+        let Some(content) = self.content(name, SMALL_FILE_BYTES_MAX, out) else {
+            return;
+        };
+        let decoded = std::str::from_utf8(&content)
+            .map_err(|error| error.to_string())
+            .and_then(|text| txn_indexes::decode(text).map_err(|error| error.to_string()));
+        if let Err(reason) = decoded {
+            self.say(out, name, Meaning::Rebuildable, reason);
+        }
     }
 
     /// `leader-epoch-checkpoint`, if it is there and agrees with the batches.

@@ -12,6 +12,7 @@ use crate::storage::format::txn_index::{self, AbortedEntry};
 use crate::storage::scan::{Depth, Scan, ScanError, Scanned};
 
 use super::index::{OffsetIndexCheck, TimeIndexCheck, WrongEntry};
+use super::metadata;
 use super::partition::{Carried, PartitionCheck};
 use super::records::{self, Flaw};
 use super::{Finding, Meaning, Out, Standing};
@@ -222,7 +223,13 @@ impl SegmentCheck<'_> {
             times.batch(self.base, batch);
         }
         let thinned = header.base_offset < self.partition.known.gaps_below;
-        let flaw = records::check(header, scan.bytes_of(batch)?, thinned);
+        let bytes = scan.bytes_of(batch)?;
+        let flaw = records::check(header, bytes, thinned).and_then(|()| {
+            match self.partition.is_metadata() {
+                true => metadata::check(header, bytes).map_err(Flaw::Malformed),
+                false => Ok(()),
+            }
+        });
         if let Err(flaw) = flaw {
             let meaning = match &flaw {
                 Flaw::Malformed(_) => Meaning::Malformed,
