@@ -16,6 +16,7 @@
 mod aborted;
 mod cleaner;
 mod commit;
+pub mod compaction_check;
 mod core;
 mod damage;
 mod delete_records;

@@ -20,6 +20,8 @@ pub mod audit;
 pub mod bit_flips;
 pub mod check;
 pub mod client;
+pub mod compaction_memory;
+pub mod compaction_model;
 pub mod disk;
 pub mod disk_full;
 pub mod durable_throughput;
@@ -57,6 +59,8 @@ pub const ALL: &[Entry] = &[
     disk_full::ENTRY,
     many_partitions::ENTRY,
     durable_throughput::ENTRY,
+    compaction_model::ENTRY,
+    compaction_memory::ENTRY,
     retention_model::ENTRY,
 ];
 

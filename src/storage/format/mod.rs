@@ -45,8 +45,12 @@ impl Fields<'_> {
     }
 }
 
-/// The lines of Kafka's `CheckpointFile`: a version, a count, then as many entries.
+/// The lines of Kafka's `CheckpointFile`: a version, a count, then as many entries. Each has its
+/// end: a number that a power cut left the first digits of is another number.
 fn checkpoint_lines(content: &str) -> Result<Vec<&str>, Malformed> {
+    if !content.ends_with('\n') {
+        return Err(Malformed::Short);
+    }
     let mut lines = content.lines();
     let version: i64 = number(lines.next().ok_or(Malformed::Short)?)?;
     if version != 0 {
