@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, CatalogOptions, Change, CommitError, Image, Partit
 use crate::clock::ManualClock;
 use crate::config::Config;
 use crate::io::{MemoryIo, SharedIo};
-use crate::model::{NodeId, Timestamp, TopicId, TopicName};
+use crate::model::{NodeId, PartitionId, Timestamp, TopicId, TopicName};
 use crate::storage::Durability;
 
 /// The node of the tests.
@@ -128,6 +128,19 @@ pub(crate) async fn topic(
         .create_topics(vec![topic], false, Duration::from_secs(5))
         .await;
     outcomes.pop().unwrap().result.unwrap().topic
+}
+
+/// A broker with a topic `t`, whose data directory is offline since a sync failed.
+pub(crate) async fn offline_broker() -> Arc<Broker> {
+    let (io, faults) = crate::io::faulty::faulty(64 * 1024 * 1024);
+    let broker = broker_on(io, Durability::Fsync, &[]);
+    let topic = topic(&broker, "t", 1, &[]).await;
+    faults.break_syncs_of("t-0", std::io::ErrorKind::Other);
+    let appending = broker
+        .append(&topic, PartitionId(0), batch(&["a"]))
+        .unwrap();
+    assert!(appending.committed().await.is_err());
+    broker
 }
 
 /// A batch as a producer sends it: one record per value, at [`NOW`], without keys.

@@ -219,6 +219,19 @@ impl Space {
         !self.is_low()
     }
 
+    /// Whether so many bytes can be written for a while, before others of the same go, and clients
+    /// still are not refused.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        if self.setting == Some(0) {
+            return true;
+        }
+        let Some((total, usable)) = self.io.space(&self.dir).filter(|(total, _)| *total > 0) else {
+            return true;
+        };
+        let free = usable.saturating_add(self.ballast.lock().held);
+        free >= Marks::of(total, self.setting).resume.saturating_add(bytes)
+    }
+
     /// What clients are told who are refused.
     pub(super) fn refusal(&self) -> String {
         "the disk is nearly full: what is free is kept for offsets, metadata and deletions \

@@ -446,6 +446,12 @@ impl Store {
         super::space::tend(&self.core, &mut Duration::ZERO);
     }
 
+    /// Whether a cleaner may write so many bytes.
+    #[cfg(test)]
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        self.core.space.has_room_for(bytes)
+    }
+
     /// Counts of the open files.
     pub fn file_cache_stats(&self) -> FileCacheStats {
         self.core.files.stats()

@@ -110,7 +110,7 @@ mod tests {
     use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 
     use super::*;
-    use crate::broker::testing::{batch, broker, topic};
+    use crate::broker::testing::{batch, broker, offline_broker, topic};
     use crate::kafka::testing::Client;
 
     #[tokio::test]
@@ -168,6 +168,23 @@ mod tests {
                     .collect::<Vec<(_, Vec<_>)>>();
                 assert_eq!(told, expected, "v{version}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_whose_sync_failed_is_told_by_its_code_alone() {
+        let broker = offline_broker().await;
+        for version in 1..=4 {
+            let request = DescribeLogDirsRequest::default().with_topics(None);
+            let client = Client::of(&broker);
+            let response: DescribeLogDirsResponse = client
+                .call::<DescribeLogDirs, _>(version, &request)
+                .await
+                .answer();
+            let expected = DescribeLogDirsResult::default()
+                .with_log_dir(StrBytes::from_static_str("/data"))
+                .with_error_code(ResponseError::KafkaStorageError.code());
+            assert_eq!(response.results, [expected], "v{version}");
         }
     }
 }

@@ -208,7 +208,7 @@ impl Pass<'_> {
         let base = old.first().map_or(end, |segment| segment.base);
         let swap = Swap { base, end };
         let old_bytes: u64 = old.iter().filter_map(|each| each.sealed_len()).sum();
-        if !core.space.admit(old_bytes) {
+        if !core.space.has_room_for(old_bytes) {
             return Err(CleanError::Io(std::io::ErrorKind::StorageFull.into()));
         }
         let config = context.config.load_full();

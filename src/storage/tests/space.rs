@@ -88,6 +88,10 @@ fn below_the_reserve_clients_are_refused_and_the_broker_goes_on() {
     disk.leave(RESERVE * 9 / 8);
     disk.tick();
     append(&disk.ordinary()).unwrap();
+    // What a cleaner needs for a while is more than that.
+    assert!(!disk.store.has_room_for(RESERVE));
+    disk.leave(RESERVE * 3);
+    assert!(disk.store.has_room_for(RESERVE));
 }
 
 #[test]
