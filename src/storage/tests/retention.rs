@@ -530,3 +530,36 @@ fn any_sequence_of_operations_leaves_what_kafkas_rules_leave() {
     }
     assert!(all.segments > 800 && all.restarts > 200, "{all:?}");
 }
+
+#[test]
+fn a_thread_looks_for_old_segments_and_soon_after_records_were_deleted() {
+    let mut bed = in_memory();
+    bed.config.retention_bytes = 0;
+    let mut options = bed.options();
+    options.clock = crate::clock::SystemClock::shared();
+    options.upkeep.initial_task_delay_ms = 50;
+    options.upkeep.retention_check_interval_ms = 50;
+    let (store, _) = Store::open(options.clone()).unwrap();
+    let partition = bed.attach(&store, 1);
+    append_at(&partition, &[0; 3]);
+    let patience = std::time::Instant::now();
+    let wait_for = |partition: &Partition, bytes: u64| {
+        while partition.size().bytes > bytes {
+            assert!(patience.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait_for(&partition, 0);
+    assert_eq!(start(&partition), 3);
+    store.close().unwrap();
+    drop((partition, store));
+    // The next look is far away.
+    bed.config.retention_bytes = -1;
+    options.upkeep.initial_task_delay_ms = 3_600_000;
+    let (store, _) = Store::open(options).unwrap();
+    let partition = bed.attach(&store, 1);
+    append_at(&partition, &[0; 3]);
+    partition.delete_records(Offset(5)).unwrap();
+    wait_for(&partition, batch_at(NOW.0, 300).bytes.len() as u64);
+    assert_eq!(start(&partition), 5);
+}
