@@ -185,7 +185,7 @@ impl Producers {
     ) -> Result<(), String> {
         let failed = |error: std::io::Error| format!("{topic}: {error}");
         // Every third batch of one topic has no producer.
-        let producer = match topic == "mixed" && number % 3 == 0 {
+        let producer = match topic == "mixed" && number.is_multiple_of(3) {
             true => None,
             false if self.ids.contains_key(topic) => self.ids.get(topic).copied(),
             false => {
