@@ -245,6 +245,7 @@ fn a_directory_whose_formatting_a_power_cut_ended_is_formatted_again_and_no_othe
     let partition = bed.attach(&store, 1);
     partition.append(batch(&["a"]), false).unwrap();
     wait_committed(&partition, Offset(1)).unwrap();
+    store.close().unwrap();
     drop((partition, store));
     tear();
     let refused = Store::open(bed.options()).unwrap_err();
