@@ -81,8 +81,6 @@ pub(super) struct MemoryIndex {
     /// The largest timestamp so far, and the last offset of the first batch that has it.
     pub(super) largest: Option<TimeEntry>,
     bytes_since_entry: u64,
-    /// Whether times are of a file, and nobody looked yet if they are those of the batches.
-    unproven_times: bool,
 }
 
 impl MemoryIndex {
@@ -95,7 +93,6 @@ impl MemoryIndex {
             largest: times.last().copied(),
             times,
             bytes_since_entry: 0,
-            unproven_times: true,
         }
     }
 
@@ -105,16 +102,28 @@ impl MemoryIndex {
         self.offsets.retain(|entry| entry.relative_offset < end);
     }
 
-    /// Forgets what follows the last entry of the offset index, as if that batch were to be noted
-    /// next; that entry.
-    pub(super) fn forget_tail(&mut self) -> Option<OffsetEntry> {
-        let last = self.offsets.last().copied();
-        self.times
-            .retain(|entry| last.is_some_and(|last| entry.relative_offset <= last.relative_offset));
-        self.largest = self.times.last().copied();
+    /// Forgets what follows the last batch that has an entry in both indexes, as if that batch were
+    /// to be noted next; its entries. The time index names a batch where it has the largest
+    /// timestamp so far: from any other batch on nobody could tell what that is.
+    pub(super) fn forget_tail(&mut self) -> Option<(OffsetEntry, TimeEntry)> {
+        let common = loop {
+            match (self.offsets.last().copied(), self.times.last().copied()) {
+                (Some(offset), Some(time)) => {
+                    match time.relative_offset.cmp(&offset.relative_offset) {
+                        std::cmp::Ordering::Equal => break Some((offset, time)),
+                        std::cmp::Ordering::Greater => self.times.pop().map(drop),
+                        std::cmp::Ordering::Less => self.offsets.pop().map(drop),
+                    }
+                }
+                (None, _) | (_, None) => {
+                    (self.offsets, self.times) = (Vec::new(), Vec::new());
+                    break None;
+                }
+            };
+        };
+        self.largest = common.map(|(_, time)| time);
         self.bytes_since_entry = 0;
-        self.unproven_times &= last.is_some();
-        last
+        common
     }
 
     /// Takes in the batch at `position`, whose offsets are final, as Kafka's `LogSegment.append`.
@@ -249,7 +258,7 @@ impl Segment {
             sealed_len: OnceLock::new(),
             end: OnceLock::new(),
             damage: RwLock::default(),
-            times_proven: AtomicBool::new(!index.unproven_times),
+            times_proven: AtomicBool::new(true),
             index: RwLock::new(Index::Memory(index)),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),

@@ -27,6 +27,7 @@ pub mod disk_full;
 pub mod durable_throughput;
 pub mod figure;
 pub mod group_commit;
+pub mod images;
 pub mod kills;
 pub mod ledger;
 pub mod load;
@@ -36,6 +37,7 @@ pub mod power_cuts;
 pub mod reading;
 pub mod retention_model;
 pub mod sync_errors;
+pub mod unclean_restart;
 
 pub use figure::Figure;
 
@@ -62,6 +64,9 @@ pub const ALL: &[Entry] = &[
     compaction_model::ENTRY,
     compaction_memory::ENTRY,
     retention_model::ENTRY,
+    images::torn_tails::ENTRY,
+    images::derived_files::ENTRY,
+    unclean_restart::ENTRY,
 ];
 
 /// What the figures are told.

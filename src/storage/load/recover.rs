@@ -205,10 +205,13 @@ impl Loader<'_> {
         let gaps_below = self.context.gaps_allowed_below();
         let scan = |start| Scan::new(file, Depth::Headers, base, start, len).gaps_below(gaps_below);
         let start = index.forget_tail();
-        let mut walk = scan(start.map_or(0, |entry| u64::from(entry.position)));
-        if let Some(entry) = start {
+        let mut walk = scan(start.map_or(0, |(entry, _)| u64::from(entry.position)));
+        if let Some((entry, time)) = start {
             match walk.clone().next() {
-                Ok(Some(batch)) if entry.names(base, &batch.header) => {
+                Ok(Some(batch))
+                    if entry.names(base, &batch.header)
+                        && batch.header.max_timestamp == time.timestamp =>
+                {
                     walk = walk.expecting(batch.header.base_offset);
                 }
                 Err(ScanError::Io(error)) => return Err(error),

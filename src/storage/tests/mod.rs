@@ -6,6 +6,7 @@ mod contract;
 mod cost;
 mod damage;
 mod epochs;
+mod durable_point;
 mod faults;
 mod files;
 mod golden;
