@@ -37,7 +37,7 @@ struct Size {
 const FULL: Size = Size {
     cuts: 100,
     acknowledged_min: 1_000_000,
-    records_max: 24,
+    records_max: 60,
     cut_after_ms: 300..2_000,
     disk_mib: 1024,
     control_cuts_max: 10,
