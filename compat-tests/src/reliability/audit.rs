@@ -74,12 +74,20 @@ impl Auditor {
             self.look_for_topics(&mut client, &side_topics)
                 .map_err(failed)?;
             // The second time counts faults alone.
-            let counted = (self.verdict.acknowledged, self.verdict.lost_without_promise);
+            let counted = (
+                self.verdict.acknowledged,
+                self.verdict.refused,
+                self.verdict.lost_without_promise,
+            );
             (self.retained_away, self.compacted_away) = (0, 0);
             self.look_at_everything(&mut client, &ledger)
                 .map_err(failed)?;
             if clean {
-                (self.verdict.acknowledged, self.verdict.lost_without_promise) = counted;
+                (
+                    self.verdict.acknowledged,
+                    self.verdict.refused,
+                    self.verdict.lost_without_promise,
+                ) = counted;
             }
             let ended = node.terminate(Duration::from_secs(30));
             if !ended.is_some_and(|status| status.success()) {
@@ -122,6 +130,7 @@ impl Auditor {
             }
             // All of it is counted when everything is read.
             found.acknowledged = 0;
+            found.refused = 0;
             found.lost_without_promise = 0;
             self.verdict.add(found);
             if reading.end < seen.end {

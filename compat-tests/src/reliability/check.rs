@@ -30,6 +30,9 @@ pub struct Verdict {
     pub returned: u64,
     /// Offsets that are missing between two records.
     pub gaps: u64,
+    /// Offsets that the broker refuses to read, as damaged. If an acknowledged record was there, it
+    /// counts as lost; a power cut may leave such a stretch of records that nobody was promised.
+    pub refused: u64,
     /// Records without promise (`acks=1`) that were answered and are not there.
     pub lost_without_promise: u64,
     /// The first faults, in words.
@@ -69,6 +72,7 @@ impl Verdict {
         self.unknown += other.unknown;
         self.returned += other.returned;
         self.gaps += other.gaps;
+        self.refused += other.refused;
         self.lost_without_promise += other.lost_without_promise;
         let room = EXAMPLES.saturating_sub(self.examples.len());
         self.examples.extend(other.examples.into_iter().take(room));
@@ -80,6 +84,7 @@ impl Verdict {
         for (name, count) in self.faults() {
             figure.none(name, count);
         }
+        figure.set("refused", self.refused);
         for example in &self.examples {
             eprintln!("  {example}");
         }
@@ -203,13 +208,18 @@ fn check_all(name: &str, ledger: &PartitionLedger, reading: &Reading, from: i64)
         verdict.corrupt += 1;
         verdict.example(|| format!("{name}: {fault}"));
     }
+    for stretch in &reading.refused {
+        verdict.refused += (stretch.end - stretch.start).unsigned_abs();
+        verdict.example(|| format!("{name}: {stretch:?} is refused as damaged"));
+    }
     let sent = SentValues::new(ledger);
     let mut found: HashMap<Value, i64> = HashMap::with_capacity(reading.records.len());
     let mut newest: HashMap<u16, Value> = HashMap::new();
     let mut next_offset = None;
     for record in &reading.records {
         let offset = record.offset;
-        if next_offset.is_some_and(|next| next != offset) {
+        let next_offset_found = next_offset.map(|next| reading.after_refused(next));
+        if next_offset_found.is_some_and(|next| next != offset) {
             verdict.gaps += 1;
             verdict.example(|| format!("{name}: {offset} where {next_offset:?} comes next"));
         }
@@ -248,6 +258,7 @@ fn check_all(name: &str, ledger: &PartitionLedger, reading: &Reading, from: i64)
             *newest = value;
         }
     }
+    next_offset = next_offset.map(|next| reading.after_refused(next));
     if next_offset.is_some_and(|next| next != reading.end) {
         verdict.gaps += 1;
         verdict.example(|| format!("{name}: ends at {next_offset:?}, not {}", reading.end));
@@ -365,7 +376,7 @@ mod tests {
             log_start: 0,
             end: values.len() as i64,
             records: records.collect(),
-            faults: Vec::new(),
+            ..Reading::default()
         }
     }
 
@@ -404,6 +415,26 @@ mod tests {
         let mut reading = reading(&GOOD);
         reading.records.drain(2..4);
         assert_eq!(faults(&verdict(&reading)), [("lost", 2), ("gaps", 1)]);
+    }
+
+    #[test]
+    fn a_stretch_that_is_refused_is_lost_where_it_was_acknowledged_and_only_counted_elsewhere() {
+        let mut values = GOOD.to_vec();
+        values.extend([(2, 2), (2, 3), (1, 4), (1, 5)]);
+        let mut ledger = ledger();
+        ledger.sent.push(Sent {
+            first: Value::new(1, 4),
+            answered: None,
+            ..ledger.sent[0].clone()
+        });
+        let mut reading = reading(&values);
+        reading.records.drain(6..8);
+        reading.refused.push(6..8);
+        let found = check("t-0", &ledger, &reading);
+        assert!(found.is_clean(), "{found:?}");
+        assert_eq!(found.refused, 2);
+        ledger.sent[3].answered = Some(6);
+        assert_eq!(faults(&check("t-0", &ledger, &reading)), [("lost", 2)]);
     }
 
     #[test]

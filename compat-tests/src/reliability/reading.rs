@@ -2,6 +2,7 @@
 //! looked at.
 
 use std::io;
+use std::ops::Range;
 
 use super::client::Client;
 use super::ledger::Value;
@@ -9,6 +10,9 @@ use crate::records::{Batch, Record, decompress};
 
 /// Bytes asked for at a time.
 const FETCH_BYTES: i32 = 4 << 20;
+
+/// The code for a stretch that is damaged.
+const CORRUPT_MESSAGE: i16 = 2;
 
 /// Length of a batch's header.
 const HEADER: usize = 61;
@@ -71,6 +75,8 @@ pub struct Reading {
     pub end: i64,
     /// All records, in the log's order.
     pub records: Vec<ReadRecord>,
+    /// Stretches that the broker refuses to read: damaged, as it says itself.
+    pub refused: Vec<Range<i64>>,
     /// What was wrong beyond single values: checksums, undecodable batches, refused fetches.
     pub faults: Vec<String>,
 }
@@ -97,8 +103,16 @@ pub fn read(client: &mut Client, topic: &str, partition: i32, from: i64) -> io::
     while next < end {
         let fetched = client.fetch(topic, partition, next, FETCH_BYTES)?;
         let before = next;
-        if fetched.code == 0 {
-            next = reading.take(&fetched.records, next);
+        match fetched.code {
+            0 => next = reading.take(&fetched.records, next),
+            CORRUPT_MESSAGE => {
+                while next < end && client.fetch(topic, partition, next, 1)?.code == CORRUPT_MESSAGE
+                {
+                    next += 1;
+                }
+                reading.refused.push(before..next);
+            }
+            _ => {}
         }
         if next == before {
             reading.faults.push(format!(
@@ -114,6 +128,15 @@ pub fn read(client: &mut Client, topic: &str, partition: i32, from: i64) -> io::
 }
 
 impl Reading {
+    /// The offset itself, or where reading can go on behind a stretch that is refused there.
+    #[must_use]
+    pub fn after_refused(&self, offset: i64) -> i64 {
+        let mut refused = self.refused.iter();
+        refused
+            .find(|stretch| stretch.start == offset)
+            .map_or(offset, |stretch| stretch.end)
+    }
+
     /// Takes what a fetch at `next` gave, and tells where to go on.
     pub fn take(&mut self, mut bytes: &[u8], mut next: i64) -> i64 {
         while let Some(length) = whole_batch(bytes) {
