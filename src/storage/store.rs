@@ -443,7 +443,8 @@ impl Store {
     /// One turn of what keeps room on the disk, which else has a thread and a time of its own.
     #[cfg(test)]
     pub(super) fn keep_room(&self) {
-        super::space::tend(&self.core, &mut Duration::ZERO);
+        let mut next_pass = Duration::ZERO;
+        super::space::tend(&self.core, &mut next_pass);
     }
 
     /// Whether a cleaner may write so many bytes.

@@ -97,6 +97,14 @@ impl TopicReference {
     }
 }
 
+/// A deletion that is committed, and may not be durable yet.
+struct Deletion {
+    image: Arc<Image>,
+    answers: Vec<DeletedTopic>,
+    /// The files of what is gone.
+    remains: Vec<Remains>,
+}
+
 impl Broker {
     /// Deletes topics in one atomic batch and waits until that is durable; their files go in the
     /// background. Internal topics may be deleted like others.
@@ -119,7 +127,11 @@ impl Broker {
         if timeout.is_zero() {
             return all_refused(DeleteTopicError::TimedOut);
         }
-        let (image, mut answers, remains) = match self.commit_deletion(&topics) {
+        let Deletion {
+            image,
+            mut answers,
+            remains,
+        } = match self.commit_deletion(&topics) {
             Ok(committed) => committed,
             Err(error) => return all_refused(error),
         };
@@ -137,10 +149,7 @@ impl Broker {
         answers
     }
 
-    fn commit_deletion(
-        &self,
-        topics: &[TopicReference],
-    ) -> Result<(Arc<Image>, Vec<DeletedTopic>, Vec<Remains>), DeleteTopicError> {
+    fn commit_deletion(&self, topics: &[TopicReference]) -> Result<Deletion, DeleteTopicError> {
         let _turn = self.topics.lock();
         let (image, (answers, gone)) = self.catalog.commit::<_, DeleteTopicError>(|image| {
             let (answers, gone) = decide(topics, image);
@@ -155,7 +164,11 @@ impl Broker {
             remains.extend(self.detach(&topic, 0));
             self.settings.forget(topic.id);
         }
-        Ok((image, answers, remains))
+        Ok(Deletion {
+            image,
+            answers,
+            remains,
+        })
     }
 }
 
