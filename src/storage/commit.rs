@@ -8,7 +8,7 @@
 //! What must be on disk before what:
 //!
 //! 1. before the first acknowledgement: what formatting wrote, and the names of the directories
-//!    that a new data directory is in;
+//!    on the way to a new data directory;
 //! 2. before an acknowledgement: the batch's file, then the file's name, where it is new, then its
 //!    directory's name, where that is new ([`Log::sync`]);
 //! 3. before a round begins: the journal's record of what the one before the last made durable.
@@ -221,7 +221,10 @@ impl Committer<'_> {
         {
             core.fail(&error);
         }
-        if !round.logs.is_empty() {
+        if round.logs.is_empty() {
+            // Records are written one at a time.
+            self.crew.finish(|job| self.work(job));
+        } else {
             let means = match &core.file_system {
                 Some(file_system)
                     if file_system.is_own() && round.logs.len() >= FILE_SYSTEM_FROM =>
@@ -268,10 +271,10 @@ impl Committer<'_> {
                         Err(error) => core.fail(&error),
                     }
                 }
-                // After a failure everybody who waits must hear of it.
-                log.context().watch.wake();
-                if core.refusal().is_none() {
-                    log.keep_progress();
+                match core.refusal() {
+                    None => log.keep_progress(),
+                    // After a failure everybody who waits must hear of it.
+                    Some(_) => log.context().watch.wake(),
                 }
             }
             Job::Note(_) if offline => {}
@@ -306,8 +309,10 @@ impl Committer<'_> {
             if synced {
                 log.end_sync(syncing);
                 retry_chores(&log);
+                log.keep_progress();
+            } else {
+                log.context().watch.wake();
             }
-            log.context().watch.wake();
         }
     }
 }

@@ -663,6 +663,8 @@ impl Log {
                 newest.committed = end;
             }
         });
+        // Nobody waits for what follows.
+        self.context.watch.wake();
         if !syncing.owes {
             self.context.note_recovery_point(end.offset);
         }

@@ -53,16 +53,21 @@ impl<J> Crew<J> {
         }
     }
 
-    /// Adds jobs, and wakes so many helpers.
+    /// Adds jobs before those that wait, and wakes so many helpers.
     pub(super) fn add(&self, jobs: impl IntoIterator<Item = J>, wake: usize) {
-        self.state.lock().jobs.extend(jobs);
+        {
+            let mut state = self.state.lock();
+            for job in jobs {
+                state.jobs.push_front(job);
+            }
+        }
         for _ in 0..wake {
             self.more.notify_one();
         }
     }
 
-    /// Helps until [`dismiss`](Self::dismiss). Helpers begin with the jobs that were added last:
-    /// the thread that hands them out does the first ones itself.
+    /// Helps until [`dismiss`](Self::dismiss). Helpers begin with the jobs that wait for longest:
+    /// the thread that hands them out does the newest ones itself.
     pub(super) fn help(&self, work: impl Fn(J)) {
         loop {
             let job = {

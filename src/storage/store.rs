@@ -499,7 +499,6 @@ impl Store {
         }
         for (log, syncing) in unsynced {
             log.end_sync(syncing);
-            log.context().watch.wake();
         }
         if opened.iter().any(|(_, log)| log.owes()) {
             // Not what a clean stop leaves behind.
