@@ -12,7 +12,8 @@
 //!    tombstones whose horizon had passed by then.
 //! 4. A consumer that reads from the start, `read_committed`, knows of every key the last value
 //!    that was committed, or that there is none.
-//! 5. The last five batches of an idempotent producer are duplicates when they are sent again.
+//! 5. The last five batches of an idempotent producer, as far as they are not deleted, are
+//!    duplicates when they are sent again.
 //!
 //! All of that after every operation, be it a cleaning, a restart, or a power cut in the midst of a
 //! cleaning.
@@ -464,7 +465,13 @@ impl Run {
 
     fn retry(&mut self, id: i64) -> Result<(), String> {
         let sent = self.producers.get(&id).map(|state| state.last.clone());
-        let sent: Vec<_> = sent.unwrap_or_default().into();
+        // Segments that are gone take with them all but a producer's last batch: that is what
+        // their snapshot holds.
+        let sent: Vec<_> = sent
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(_, offset)| *offset >= self.log_start)
+            .collect();
         let Some((batch, offset)) = self.random.choice(&sent) else {
             return Ok(());
         };

@@ -54,7 +54,7 @@ const FULL: Plan = Plan {
     keys: 20_000_000,
     dedupe_buffer_bytes: 128 * MIB,
     segment_bytes: 64 * MIB,
-    bytes_per_second: 48 * MIB,
+    bytes_per_second: 20 * MIB,
 };
 
 /// A twentieth of it.
