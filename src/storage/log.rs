@@ -703,8 +703,11 @@ impl Log {
         if work.new_directory {
             let content = partition_metadata::encode(context.id.topic);
             let path = context.path.join(names::PARTITION_METADATA);
-            match replace_file(&*core.io, &path, content.as_bytes(), Persist::Lazy) {
-                Ok(()) => {}
+            let written = replace_file(&*core.io, &path, content.as_bytes(), Persist::Lazy);
+            match written.and_then(|()| core.io.open(&path, OpenMode::Write)) {
+                // Synced with the first batches: a directory that outlives the deletion of its
+                // topic must not be taken for that of the next topic of its name.
+                Ok(file) => synced_files.push(file),
                 Err(error) => warn(names::PARTITION_METADATA, error),
             }
         }

@@ -17,6 +17,7 @@ mod leftovers;
 mod lookup;
 mod memory_bound;
 mod model;
+mod names_again;
 mod offline;
 mod progress;
 mod recovery;
