@@ -33,9 +33,11 @@ pub fn decode(content: &str) -> Result<&str, Malformed> {
         Some(other) => return Err(Malformed::Version(other)),
         None => return Err(Malformed::Short),
     }
-    // 128 bits are 22 digits of base64.
+    // 128 bits are 22 digits of base64. A power cut may leave zeros in their place: taken for the
+    // id of another topic, they would cost the partition.
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     topic
-        .filter(|topic| topic.len() == 22)
+        .filter(|topic| topic.len() == 22 && topic.bytes().all(is_digit))
         .ok_or(Malformed::Short)
 }
 
@@ -52,5 +54,10 @@ mod tests {
             assert!(decode(&content[..cut]).is_err(), "{:?}", &content[..cut]);
         }
         assert!(decode("version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ\n").is_err());
+        for zeros in 1..=22 {
+            let cut = &content[..content.len() - 1 - zeros];
+            let zeroed = format!("{cut}{}\n", "\0".repeat(zeros));
+            assert!(decode(&zeroed).is_err(), "{zeroed:?}");
+        }
     }
 }
