@@ -23,6 +23,7 @@ use klamm::model::{
 };
 use klamm::storage::{
     Durability, Isolation, LogConfig, Partition, PartitionSpec, RecordBytes, Store, StoreOptions,
+    Upkeep,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -124,7 +125,9 @@ fn config() -> LogConfig {
         flush_messages: i64::MAX,
         flush_ms: i64::MAX,
         file_delete_delay_ms: 0,
+        retention_ms: -1,
         durability: Durability::Fsync,
+        ..LogConfig::default()
     }
 }
 
@@ -138,7 +141,12 @@ fn open(io: &SharedIo, dir: &Path) -> Arc<Store> {
         open_files_max: 100,
         durability: Durability::Fsync,
         producer_id_expiration_ms: 86_400_000,
+        reserve_bytes: Some(0),
         seed: 7,
+        upkeep: Upkeep {
+            retention_check_interval_ms: i64::MAX,
+            ..Upkeep::default()
+        },
     };
     Store::open(options)
         .expect("what is damaged is a partition's")
@@ -156,6 +164,7 @@ fn recovered(io: &SharedIo, dir: &Path) -> Option<Vec<Vec<u8>>> {
         },
         leader_epoch: LeaderEpoch(0),
         config: Arc::new(config()),
+        may_use_reserve: false,
     });
     store.recover();
     batches(&partition)
