@@ -11,10 +11,9 @@
 //!    on the way to a new data directory;
 //! 2. before an acknowledgement: the batch's file, then the file's name, where it is new, then its
 //!    directory's name, where that is new ([`Log::sync`]);
-//! 3. before a round begins: the journal's record of what the one before the last made durable.
-//!    When a round is over, a helper begins to write and sync that record of it, and the next
-//!    round does not wait with its own syncs, only with its end: no acknowledgement waits for a
-//!    record, and what the last round made durable is noted although no other follows.
+//! 3. nothing waits for the journal: when a round is over, its record is begun beside the next
+//!    round. What rounds make durable while one is being written is in the one after it, so the
+//!    journal is behind by the time of one sync at most, and by nothing when rounds stop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::io::Persist;
 
 use super::core::Core;
-use super::journal::{News, NoteError};
+use super::journal::NoteError;
 use super::log::{Log, Means, Synced, Syncing};
 use super::parallel::Crew;
 
@@ -86,8 +85,6 @@ struct State {
     lazy: Vec<Arc<Log>>,
     /// When the lazy ones are due, in the clock's monotonic time.
     lazy_due: Option<Duration>,
-    /// When a record of the journal is tried again that could not be written.
-    note_due: Option<Duration>,
     /// Whether recovery points changed since they were written.
     points_changed: bool,
     /// Files and directories of the store itself that the first round makes durable.
@@ -163,13 +160,64 @@ impl Commit {
     }
 }
 
-/// What one thread does at a time in a round.
+/// A log to be synced in a round.
 #[derive(Debug)]
-enum Job {
-    /// Sync a log.
-    Sync(Arc<Log>, Means),
-    /// Note what a round made durable.
-    Note(News),
+struct Job(Arc<Log>, Means);
+
+/// What the thread that writes the journal is told.
+#[derive(Debug, Default)]
+struct Notes {
+    state: Mutex<NotesState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct NotesState {
+    /// There is something to be noted.
+    wanted: bool,
+    /// No round will follow.
+    ended: bool,
+}
+
+impl Notes {
+    fn tell(&self, change: impl FnOnce(&mut NotesState)) {
+        change(&mut self.state.lock());
+        self.changed.notify_one();
+    }
+
+    /// Writes records of the journal until rounds end. The last round's is written, too.
+    fn write(&self, core: &Core) {
+        loop {
+            {
+                let mut state = self.state.lock();
+                while !state.wanted && !state.ended {
+                    self.changed.wait(&mut state);
+                }
+                if !std::mem::take(&mut state.wanted) {
+                    return;
+                }
+            }
+            // A failed sync is final.
+            let Some(news) = core
+                .journal
+                .take_news()
+                .filter(|_| core.refusal().is_none())
+            else {
+                continue;
+            };
+            match core.journal.write(news) {
+                Ok(()) => {}
+                Err(NoteError::Sync(error)) => core.fail(&error),
+                Err(NoteError::Write(_)) => {
+                    let mut state = self.state.lock();
+                    if !state.ended {
+                        self.changed.wait_for(&mut state, NOTE_RETRY);
+                        state.wanted = true;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The commit thread, and those that help it.
@@ -177,6 +225,7 @@ enum Job {
 struct Committer<'a> {
     core: &'a Core,
     crew: Crew<Job>,
+    notes: Notes,
     /// Logs that are durable once the file system is synced.
     unsynced: Mutex<Vec<(Arc<Log>, Syncing)>>,
 }
@@ -185,14 +234,14 @@ fn run(core: &Core) {
     let committer = Committer {
         core,
         crew: Crew::new(),
+        notes: Notes::default(),
         unsynced: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        let mut helpers = 0;
+        let (mut helpers, mut writes_notes) = (0, false);
         let mut next_checkpoint = core.clock.monotonic() + CHECKPOINT_INTERVAL;
         while let Some(round) = next_round(core, &mut next_checkpoint) {
-            // One more for the journal.
-            let wanted = round.logs.len().min(PARALLEL_SYNCS);
+            let wanted = round.logs.len().min(PARALLEL_SYNCS) - usize::from(!round.logs.is_empty());
             while helpers < wanted {
                 let helper = std::thread::Builder::new()
                     .name("klamm-sync".to_owned())
@@ -207,8 +256,20 @@ fn run(core: &Core) {
                     }
                 }
             }
+            if !writes_notes && !round.logs.is_empty() {
+                let writer = std::thread::Builder::new()
+                    .name("klamm-journal".to_owned())
+                    .stack_size(256 * 1024)
+                    .spawn_scoped(scope, || committer.notes.write(core));
+                match writer {
+                    Ok(_) => writes_notes = true,
+                    // The next round tries again; the recovery points serve until then.
+                    Err(error) => tracing::warn!(%error, "no thread to note durable offsets"),
+                }
+            }
             committer.run(round, helpers);
         }
+        committer.notes.tell(|notes| notes.ended = true);
         committer.crew.dismiss();
     });
 }
@@ -221,10 +282,7 @@ impl Committer<'_> {
         {
             core.fail(&error);
         }
-        if round.logs.is_empty() {
-            // Records are written one at a time.
-            self.crew.finish(|job| self.work(job));
-        } else {
+        if !round.logs.is_empty() {
             let means = match &core.file_system {
                 Some(file_system)
                     if file_system.is_own() && round.logs.len() >= FILE_SYSTEM_FROM =>
@@ -235,18 +293,12 @@ impl Committer<'_> {
             };
             // One of the jobs is this thread's.
             let others = round.logs.len() - 1;
-            let syncs = round.logs.into_iter().map(|log| Job::Sync(log, means));
+            let syncs = round.logs.into_iter().map(|log| Job(log, means));
             self.crew.add(syncs, others.min(helpers));
-            // For the record of the round before, too.
             self.crew.finish(|job| self.work(job));
             self.sync_file_system();
             core.commit.state.lock().points_changed = true;
-        }
-        if let Some(news) = core.journal.take_news() {
-            self.crew.add([Job::Note(news)], 1);
-            if helpers == 0 {
-                self.crew.finish(|job| self.work(job));
-            }
+            self.notes.tell(|notes| notes.wanted = true);
         }
         if round.checkpoint
             && let Err(error) = core.write_recovery_points(Persist::Lazy)
@@ -255,37 +307,23 @@ impl Committer<'_> {
         }
     }
 
-    fn work(&self, job: Job) {
+    fn work(&self, Job(log, means): Job) {
         let core = self.core;
         // A failed sync is final.
-        let offline = core.refusal().is_some();
-        match job {
-            Job::Sync(log, means) => {
-                if !offline {
-                    match log.sync(means) {
-                        Ok(Synced::Here) => retry_chores(&log),
-                        Ok(Synced::Not(syncing)) => {
-                            self.unsynced.lock().push((log, syncing));
-                            return;
-                        }
-                        Err(error) => core.fail(&error),
-                    }
+        if core.refusal().is_none() {
+            match log.sync(means) {
+                Ok(Synced::Here) => retry_chores(&log),
+                Ok(Synced::Not(syncing)) => {
+                    self.unsynced.lock().push((log, syncing));
+                    return;
                 }
-                match core.refusal() {
-                    None => log.keep_progress(),
-                    // After a failure everybody who waits must hear of it.
-                    Some(_) => log.context().watch.wake(),
-                }
+                Err(error) => core.fail(&error),
             }
-            Job::Note(_) if offline => {}
-            Job::Note(news) => match core.journal.write(news) {
-                Ok(()) => {}
-                Err(NoteError::Sync(error)) => core.fail(&error),
-                Err(NoteError::Write(_)) => {
-                    let mut state = core.commit.state.lock();
-                    state.note_due = Some(core.clock.monotonic() + NOTE_RETRY);
-                }
-            },
+        }
+        match core.refusal() {
+            None => log.keep_progress(),
+            // After a failure everybody who waits must hear of it.
+            Some(_) => log.context().watch.wake(),
         }
     }
 
@@ -357,9 +395,8 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
         }
         let now = core.clock.monotonic();
         let lazy_is_due = state.lazy_due.is_some_and(|due| due <= now);
-        let note = state.note_due.is_some_and(|due| due <= now);
         let checkpoint = state.points_changed && *next_checkpoint <= now;
-        if !state.urgent.is_empty() || lazy_is_due || checkpoint || note {
+        if !state.urgent.is_empty() || lazy_is_due || checkpoint {
             let mut logs = std::mem::take(&mut state.urgent);
             if lazy_is_due {
                 logs.append(&mut state.lazy);
@@ -373,9 +410,6 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
                 state.points_changed = false;
                 *next_checkpoint = now + CHECKPOINT_INTERVAL;
             }
-            if note || !logs.is_empty() {
-                state.note_due = None;
-            }
             let formatting = if logs.is_empty() {
                 None
             } else {
@@ -388,7 +422,7 @@ fn next_round(core: &Core, next_checkpoint: &mut Duration) -> Option<Round> {
             });
         }
         let checkpoint_due = state.points_changed.then_some(*next_checkpoint);
-        let dues = [state.lazy_due, state.note_due, checkpoint_due];
+        let dues = [state.lazy_due, checkpoint_due];
         match dues.into_iter().flatten().min() {
             Some(due) => {
                 commit.changed.wait_for(&mut state, due.saturating_sub(now));
