@@ -13,7 +13,8 @@
 //!    directory's name, where that is new ([`Log::sync`]);
 //! 3. nothing waits for the journal: when a round is over, its record is begun beside the next
 //!    round. What rounds make durable while one is being written is in the one after it, so the
-//!    journal is behind by the time of one sync at most, and by nothing when rounds stop.
+//!    journal is behind by the time of one sync, by [`ROUNDS_UNNOTED_MAX`] at most, and by
+//!    nothing when rounds stop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +60,10 @@ const LAZY_SYNC: Duration = Duration::from_secs(1);
 
 /// How long it takes until a record of the journal that could not be written is tried again.
 const NOTE_RETRY: Duration = Duration::from_secs(1);
+
+/// Rounds that may end while one record of the journal is written. More would have to wait: the
+/// journal is what tells damage from a torn tail.
+pub(super) const ROUNDS_UNNOTED_MAX: usize = 8;
 
 /// How often the recovery points are written (`log.flush.offset.checkpoint.interval.ms`).
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -173,16 +178,29 @@ struct Notes {
 
 #[derive(Debug, Default)]
 struct NotesState {
-    /// There is something to be noted.
-    wanted: bool,
+    /// Rounds that the next record will note.
+    rounds: usize,
+    /// Records cannot be written now: rounds go on without.
+    fails: bool,
     /// No round will follow.
     ended: bool,
 }
 
 impl Notes {
-    fn tell(&self, change: impl FnOnce(&mut NotesState)) {
-        change(&mut self.state.lock());
-        self.changed.notify_one();
+    /// A round is over. Waits if records stay behind by too many.
+    fn end_round(&self) {
+        let mut state = self.state.lock();
+        state.rounds += 1;
+        self.changed.notify_all();
+        while state.rounds > ROUNDS_UNNOTED_MAX && !state.fails {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// No round will follow.
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.changed.notify_all();
     }
 
     /// Writes records of the journal until rounds end. The last round's is written, too.
@@ -190,12 +208,13 @@ impl Notes {
         loop {
             {
                 let mut state = self.state.lock();
-                while !state.wanted && !state.ended {
+                while state.rounds == 0 && !state.ended {
                     self.changed.wait(&mut state);
                 }
-                if !std::mem::take(&mut state.wanted) {
+                if std::mem::take(&mut state.rounds) == 0 {
                     return;
                 }
+                self.changed.notify_all();
             }
             // A failed sync is final.
             let Some(news) = core
@@ -205,15 +224,18 @@ impl Notes {
             else {
                 continue;
             };
-            match core.journal.write(news) {
+            let written = core.journal.write(news);
+            let mut state = self.state.lock();
+            state.fails = written.is_err();
+            match written {
                 Ok(()) => {}
                 Err(NoteError::Sync(error)) => core.fail(&error),
+                Err(NoteError::Write(_)) if state.ended => {}
                 Err(NoteError::Write(_)) => {
-                    let mut state = self.state.lock();
-                    if !state.ended {
-                        self.changed.wait_for(&mut state, NOTE_RETRY);
-                        state.wanted = true;
-                    }
+                    self.changed.notify_all();
+                    let again = std::time::Instant::now() + NOTE_RETRY;
+                    while !state.ended && !self.changed.wait_until(&mut state, again).timed_out() {}
+                    state.rounds = state.rounds.max(1);
                 }
             }
         }
@@ -267,15 +289,15 @@ fn run(core: &Core) {
                     Err(error) => tracing::warn!(%error, "no thread to note durable offsets"),
                 }
             }
-            committer.run(round, helpers);
+            committer.run(round, helpers, writes_notes);
         }
-        committer.notes.tell(|notes| notes.ended = true);
+        committer.notes.end();
         committer.crew.dismiss();
     });
 }
 
 impl Committer<'_> {
-    fn run(&self, round: Round, helpers: usize) {
+    fn run(&self, round: Round, helpers: usize, notes: bool) {
         let core = self.core;
         if let Some(formatting) = round.formatting
             && let Err(error) = sync_formatting(core, &formatting)
@@ -298,7 +320,9 @@ impl Committer<'_> {
             self.crew.finish(|job| self.work(job));
             self.sync_file_system();
             core.commit.state.lock().points_changed = true;
-            self.notes.tell(|notes| notes.wanted = true);
+            if notes {
+                self.notes.end_round();
+            }
         }
         if round.checkpoint
             && let Err(error) = core.write_recovery_points(Persist::Lazy)
