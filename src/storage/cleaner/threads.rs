@@ -183,7 +183,7 @@ impl Cleaner {
         );
         let mut counts = Counts::default();
         let pass = Pass {
-            log: &log,
+            log,
             part,
             throttle: &self.throttle,
             buffer_bytes: usize::try_from(buffer).unwrap_or(usize::MAX),

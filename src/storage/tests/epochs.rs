@@ -1,8 +1,8 @@
 //! Leader epochs over power cuts: below the durable offset a start reads no headers, as long as the
 //! file of the epochs has what is in them.
 
-use super::power_cut::PowerCutIo;
 use super::*;
+use crate::io::PowerCutIo;
 
 #[test]
 fn batches_of_every_epoch_are_read_after_power_cuts_in_a_row() {

@@ -43,8 +43,6 @@ use crate::model::{
 };
 
 use super::*;
-#[allow(unused_imports)]
-use crate::io as power_cut;
 
 /// The wall clock at the start of a test.
 pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);

@@ -1,7 +1,7 @@
 //! Topics that take the name of one that was deleted, over power cuts.
 
-use super::power_cut::PowerCutIo;
 use super::*;
+use crate::io::PowerCutIo;
 
 #[test]
 fn what_was_acknowledged_in_a_deleted_topic_never_comes_back_in_one_of_its_name() {

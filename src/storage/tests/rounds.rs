@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::faults::FaultyIo;
-use super::power_cut::PowerCutIo;
+use crate::io::PowerCutIo;
 use super::*;
 use crate::io::MemoryIo;
 use crate::storage::commit::ROUNDS_UNNOTED_MAX;
