@@ -40,6 +40,8 @@ fn sixteen_times_the_bound_goes_through_without_an_error() {
             });
         }
     });
+    // Nothing leaves any more while it is counted.
+    store.close().unwrap();
     for partition in &partitions {
         let offsets = partition.offsets().unwrap();
         assert_eq!(offsets.log_end, Offset(256));
