@@ -230,12 +230,13 @@ impl Notes {
             match written {
                 Ok(()) => {}
                 Err(NoteError::Sync(error)) => core.fail(&error),
-                Err(NoteError::Write(_)) if state.ended => {}
                 Err(NoteError::Write(_)) => {
                     self.changed.notify_all();
-                    let again = std::time::Instant::now() + NOTE_RETRY;
-                    while !state.ended && !self.changed.wait_until(&mut state, again).timed_out() {}
-                    state.rounds = state.rounds.max(1);
+                    if !state.ended {
+                        self.changed.wait_for(&mut state, NOTE_RETRY);
+                    }
+                    // Once more, unless this was the last time.
+                    state.rounds = state.rounds.max(usize::from(!state.ended));
                 }
             }
         }

@@ -10,7 +10,7 @@
 //! So offsets stay without gaps. A batch without records has no timestamp, since there is nothing
 //! that a search by time could find, and no producer.
 //!
-//! A segment is written anew beside its place and takes it as [`swap`](super::swap) has it, so a
+//! A segment is written anew beside its place and takes it as `swap` has it, so a
 //! crash leaves the old or the new one; before that, the damaged file gets a second name, which
 //! neither Kafka's loader nor ours looks at: `<base>.log.damaged-<time>`.
 

@@ -97,6 +97,6 @@ mod tests {
         (sparse[1].end, sparse[2].base, sparse[2].end) = (far + 1, far + 1, far + 2);
         assert_eq!(group(&sparse, BOUNDS), [0..2, 2..3]);
         sparse[2].bytes = 0;
-        assert_eq!(group(&sparse, BOUNDS), [0..3]);
+        assert_eq!(group(&sparse, BOUNDS), vec![0..3; 1]);
     }
 }

@@ -43,8 +43,11 @@ fn put(partition: &Partition, batch: ValidBatch) {
     wait_committed(partition, end).unwrap();
 }
 
+/// A batch with its records: offset, key, value.
+type Stored = (BatchHeader, Vec<(i64, String, Option<String>)>);
+
 /// Headers of all batches, and their records: offset, key, value.
-fn stored(partition: &Partition) -> Vec<(BatchHeader, Vec<(i64, String, Option<String>)>)> {
+fn stored(partition: &Partition) -> Vec<Stored> {
     let (mut next, mut found) = (partition.offsets().unwrap().log_start, Vec::new());
     loop {
         let outcome = partition
@@ -268,7 +271,7 @@ fn aborted_records_go_and_markers_outlive_their_transactions_by_the_horizon() {
     put(&partition, keyed(&bed, &[("b", Some("6"))]));
     store.clean_once().unwrap();
     assert_eq!(partition.offsets().unwrap().last_stable, Offset(5));
-    let controls = |found: &[(BatchHeader, Vec<(i64, String, Option<String>)>)]| -> Vec<i64> {
+    let controls = |found: &[Stored]| -> Vec<i64> {
         let controls = found.iter().filter(|(header, _)| header.is_control());
         controls.map(|(header, _)| header.base_offset.0).collect()
     };

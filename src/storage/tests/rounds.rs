@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::faults::FaultyIo;
-use crate::io::PowerCutIo;
 use super::*;
 use crate::io::MemoryIo;
+use crate::io::PowerCutIo;
 use crate::storage::commit::ROUNDS_UNNOTED_MAX;
 use crate::storage::format::names;
 use crate::storage::journal;

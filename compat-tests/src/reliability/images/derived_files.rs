@@ -284,8 +284,12 @@ fn answers(image: &Image) -> Result<Answers, String> {
     })
 }
 
+/// Aborted transactions as a reader is told of them: its offset, then producers with their first
+/// offsets.
+type Aborted = Vec<(i64, Vec<(i64, i64)>)>;
+
 /// Aborted transactions as readers of committed records hear of them, piece by piece.
-fn aborted(partition: &Partition) -> Result<Vec<(i64, Vec<(i64, i64)>)>, String> {
+fn aborted(partition: &Partition) -> Result<Aborted, String> {
     let offsets = partition.offsets().map_err(|error| error.to_string())?;
     let (mut from, mut told) = (offsets.log_start, Vec::new());
     while from < offsets.last_stable {
