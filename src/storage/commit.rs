@@ -64,11 +64,11 @@ const NOTE_RETRY: Duration = Duration::from_secs(1);
 
 /// Rounds that may end while one record of the journal is written. More would have to wait: the
 /// journal is what tells damage from a torn tail.
-pub(super) const ROUNDS_UNNOTED_MAX: usize = 8;
+pub(super) const ROUNDS_UNNOTED_MAX: usize = 16;
 
 /// Rounds that one record notes, where they follow each other so quickly: a record takes a sync of
 /// its own, which on a quick disk would cost a lone producer as much as its own.
-const ROUNDS_NOTED_TOGETHER: usize = 4;
+const ROUNDS_NOTED_TOGETHER: usize = 16;
 
 /// How long a record waits for that many.
 const NOTE_DELAY: Duration = Duration::from_millis(2);
