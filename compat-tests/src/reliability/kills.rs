@@ -221,7 +221,7 @@ fn kill_often(
     }
     load.stop();
     auditor.finish(&launch, &load)?;
-    hits.tell(figure);
+    hits.tell(figure, options.quick);
     auditor.tell(figure, &load);
     if figure.failed() {
         power_cuts::keep_account(options, &load);
@@ -349,13 +349,17 @@ impl Hits {
         }
     }
 
-    fn tell(&self, figure: &mut Figure) {
+    fn tell(&self, figure: &mut Figure, quick: bool) {
         figure.set("kills", self.at_random + self.at_calls);
         figure.set("at_calls", self.at_calls);
         figure.set("calls", json!(self.calls));
         figure.set("before_ready", self.before_ready);
         figure.set("after_roll", self.after_roll);
         figure.set("with_power_cut", self.with_power);
+        // A few kills cannot strike everything.
+        if quick {
+            return;
+        }
         if !self.calls.keys().any(|name| name.starts_with("rename")) {
             figure.fail("no kill struck a rename");
         }
