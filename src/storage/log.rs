@@ -118,6 +118,19 @@ pub(super) struct Syncing {
     owes: bool,
 }
 
+impl Syncing {
+    /// Lets go of the files: a sync of the file system needs none of them, and thousands of logs
+    /// may wait for one.
+    fn without_files(mut self) -> Self {
+        for (segment, written) in std::mem::take(&mut self.sealed) {
+            segment.use_index_files(&written);
+        }
+        self.pins.clear();
+        self.files.clear();
+        self
+    }
+}
+
 /// How the logs of a round are synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Means {
@@ -578,7 +591,7 @@ impl Log {
             return Ok(Synced::Here);
         };
         if syncing.overflowed || (by == Means::FileSystem && syncing.durable) {
-            return Ok(Synced::Not(syncing));
+            return Ok(Synced::Not(syncing.without_files()));
         }
         self.sync_files(&syncing)?;
         self.end_sync(syncing);
@@ -944,7 +957,7 @@ impl Log {
         }
         match self.begin_sync(Chores::Lazy) {
             None => Ok(Synced::Here),
-            Some(syncing) if syncing.overflowed => Ok(Synced::Not(syncing)),
+            Some(syncing) if syncing.overflowed => Ok(Synced::Not(syncing.without_files())),
             Some(syncing) => {
                 self.sync_files(&syncing)?;
                 self.end_sync(syncing);
