@@ -4,7 +4,7 @@
 //! `fdatasync` from 1 to 16 threads or by one `syncfs`; the files grow, or were filled with zeros
 //! before. The ways take turns, so that what else happens on the disk happens to all of them.
 //! Prints milliseconds, median and 90th percentile. The choice that they led to, with figures, is
-//! in `src/storage/commit.rs`.
+//! in `src/storage/durability/commit.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

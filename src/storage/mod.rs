@@ -8,72 +8,38 @@
 //! one writer at a time for a partition; no lock held across an await or a sync; readers use a
 //! published snapshot and never wait for the writer.
 //!
-//! Where to look: an append is `log`, what it makes visible `offsets`, what makes it durable
-//! `commit`; a read is `read` and `lookup`; a start is `store` and `load`; every format on disk
-//! is in [`mod@format`]; whether files at rest are whole, [`mod@verify`]; what to do
-//! if they are not, [`mod@repair`].
+//! Where to look: an append or a read is `log`, what makes bytes durable `durability`,
+//! a start `store` and `recovery`, how old data leaves `upkeep`; every format on
+//! disk is in [`mod@format`]; whether files at rest are whole, [`mod@verify`]; what to do if they
+//! are not, [`mod@repair`]; models that all this is held against, [`mod@checks`].
 
-mod aborted;
-mod cleaner;
-mod commit;
-pub mod compaction_check;
+pub mod checks;
 mod core;
-mod damage;
-mod delete_records;
-mod epochs;
-mod file_cache;
+mod durability;
 pub mod format;
-mod gaps;
-mod guard;
-mod journal;
-mod leftovers;
-mod load;
 mod log;
-mod log_starts;
-mod lookup;
-mod memory_bound;
-mod offline;
-mod offsets;
 mod options;
 mod outcome;
-mod parallel;
 mod partition;
-mod passing;
-mod pins;
-mod producers;
-mod progress;
-mod read;
-pub mod recovery_check;
-mod removal;
+mod recovery;
 pub mod repair;
-mod retention;
-pub mod retention_check;
-mod rewrite;
-mod scan;
-mod segment;
-mod space;
 mod store;
-mod swap;
-mod transactions;
-mod trim;
 mod upkeep;
 pub mod verify;
-mod wall_clock;
-mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use cleaner::{Cleaned, Counts};
-pub use damage::Damage;
-pub use file_cache::FileCacheStats;
-pub use offsets::Offsets;
+pub use log::file_cache::FileCacheStats;
+pub use log::offsets::Offsets;
+pub use log::watch::Subscription;
 pub use options::{CleanerOptions, Durability, LogConfig, PartitionSpec, StoreOptions, Upkeep};
 pub use outcome::{
     AbortedTransaction, AppendError, Appended, Isolation, LogSize, OutOfOrderSequence, ReadError,
     ReadOutcome, RecordBytes, SequenceProblem, TimestampOffset,
 };
 pub use partition::Partition;
+pub use recovery::damage::Damage;
 pub use store::{OpenError, Opened, Recovered, Remains, Store};
-pub use trim::{Freed, Haste};
-pub use watch::Subscription;
+pub use upkeep::cleaner::{Cleaned, Counts};
+pub use upkeep::trim::{Freed, Haste};

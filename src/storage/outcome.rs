@@ -8,7 +8,7 @@ use crate::io::File;
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::format::txn_index::AbortedEntry;
-use super::offsets::Offsets;
+use crate::storage::log::offsets::Offsets;
 
 /// Where an appended batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,18 +9,18 @@ use tokio::sync::Notify;
 use crate::batch::ValidBatch;
 use crate::model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 
-use super::cleaner::Cleaner;
-use super::commit::Urgency;
 use super::core::Context;
-use super::delete_records;
-use super::load;
-use super::log::Log;
-use super::offsets::Offsets;
 use super::options::{Durability, LogConfig};
 use super::outcome::{
     AppendError, Appended, Isolation, LogSize, ReadError, ReadOutcome, TimestampOffset,
 };
-use super::watch::Subscription;
+use crate::storage::durability::commit::Urgency;
+use crate::storage::log::offsets::Offsets;
+use crate::storage::log::partition_log::Log;
+use crate::storage::log::watch::Subscription;
+use crate::storage::recovery::load;
+use crate::storage::upkeep::cleaner::Cleaner;
+use crate::storage::upkeep::delete_records;
 
 /// How often an append to a log in memory is tried that finds the memory full.
 const FREE_MEMORY_TRIES: usize = 4;

@@ -25,14 +25,14 @@ use crate::io::{File, Io, OpenMode};
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
-use super::epochs::Epochs;
 use super::format::names::{self, SegmentFile};
 use super::format::txn_index;
-use super::read::read_exact;
-use super::rewrite::SegmentWriter;
-use super::scan::{Depth, Scan, ScanError, Scanned};
-use super::swap::{Swap, finish_interrupted, is_leftover};
 use super::verify::{self, Finding, Meaning, Scope, Target, VerifyError};
+use crate::storage::log::epochs::Epochs;
+use crate::storage::log::read::read_exact;
+use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
+use crate::storage::upkeep::rewrite::SegmentWriter;
+use crate::storage::upkeep::swap::{Swap, finish_interrupted, is_leftover};
 
 /// Between entries of an index that is built again (the default of `index.interval.bytes`).
 const INDEX_INTERVAL_BYTES: u64 = 4096;

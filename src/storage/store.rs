@@ -12,28 +12,28 @@ use parking_lot::Mutex;
 use crate::io::{File, OpenMode, Persist, SharedIo, replace_file};
 use crate::model::{Offset, TopicId, TopicPartition};
 
-use super::cleaner::{CleanPoints, Cleaned, Cleaner};
-use super::commit::{Commit, Formatting};
 use super::core::{Context, Core, FoundState};
-use super::damage::Damage;
-use super::delete_records;
-use super::file_cache::FileCacheStats;
 use super::format::meta_properties::{self, MetaProperties};
 use super::format::{clean_shutdown, names, offset_checkpoint};
-use super::gaps;
-use super::guard::guard;
-use super::journal::{self, NoteError};
-use super::leftovers;
-use super::log::{Log, Synced};
-use super::offline::Health;
 use super::options::{CleanerOptions, Durability, PartitionSpec, StoreOptions};
 use super::outcome::ReadError;
-use super::parallel;
 use super::partition::Partition;
-use super::removal::Doomed;
-use super::space::Space;
-use super::trim::{Freed, Haste};
-use super::upkeep::{self, Partitions, Upkeep};
+use crate::storage::durability::commit::{Commit, Formatting};
+use crate::storage::durability::guard::guard;
+use crate::storage::durability::journal::{self, NoteError};
+use crate::storage::durability::offline::Health;
+use crate::storage::durability::parallel;
+use crate::storage::durability::space::Space;
+use crate::storage::log::file_cache::FileCacheStats;
+use crate::storage::log::partition_log::{Log, Synced};
+use crate::storage::recovery::damage::Damage;
+use crate::storage::recovery::gaps;
+use crate::storage::recovery::leftovers;
+use crate::storage::upkeep::cleaner::{CleanPoints, Cleaned, Cleaner};
+use crate::storage::upkeep::delete_records;
+use crate::storage::upkeep::removal::Doomed;
+use crate::storage::upkeep::trim::{Freed, Haste};
+use crate::storage::upkeep::worker::{self, Partitions, Upkeep};
 
 /// Logs that are recovered at the same time.
 const PARALLEL_RECOVERIES: usize = 4;
@@ -308,7 +308,7 @@ impl Store {
 
     /// Has old segments go now, as the upkeep thread does from time to time. Waits for the disk.
     pub fn apply_retention(&self, haste: Haste) -> Freed {
-        upkeep::pass_now(&self.core, &self.partitions, haste)
+        worker::pass_now(&self.core, &self.partitions, haste)
     }
 
     /// Moves log starts (DeleteRecords), each at most to the high watermark; durable when it
@@ -444,7 +444,7 @@ impl Store {
     #[cfg(test)]
     pub(super) fn keep_room(&self) {
         let mut next_pass = Duration::ZERO;
-        super::space::tend(&self.core, &mut next_pass);
+        crate::storage::durability::space::tend(&self.core, &mut next_pass);
     }
 
     /// Whether a cleaner may write so many bytes.

@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use klamm::storage::compaction_check::{Checked, check_compaction};
+use klamm::storage::checks::compaction::{Checked, check_compaction};
 
 use super::{Entry, Figure, Options};
 

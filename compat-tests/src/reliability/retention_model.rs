@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use klamm::storage::retention_check::{Checked, check_retention};
+use klamm::storage::checks::retention::{Checked, check_retention};
 
 use super::{Entry, Figure, Options};
 

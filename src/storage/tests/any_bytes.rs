@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::EndMarker;
-use crate::storage::recovery_check::{SegmentImage, check_recovery};
+use crate::storage::checks::recovery::{SegmentImage, check_recovery};
 
 /// A log of a few batches, with every offset in its place.
 fn sound_log(batches: u8) -> Vec<u8> {

@@ -3,9 +3,9 @@
 use super::*;
 use crate::io::Io;
 use crate::io::PowerCutIo;
+use crate::storage::durability::journal::{Journal, read};
 use crate::storage::format::journal::tests::{id, point};
 use crate::storage::format::names;
-use crate::storage::journal::{Journal, read};
 
 /// Topics come while the power is cut between any two calls, and again after that.
 #[test]

@@ -45,7 +45,8 @@ fn sixteen_times_the_bound_goes_through_without_an_error() {
     for partition in &partitions {
         let offsets = partition.offsets().unwrap();
         assert_eq!(offsets.log_end, Offset(256));
-        assert!(offsets.log_start > Offset(200), "{offsets:?}");
+        // No log has more than the whole memory: another's may have come and gone before it.
+        assert!(offsets.log_start >= Offset(128), "{offsets:?}");
         let old = partition.read(Offset(0), 100, true, Isolation::ReadUncommitted);
         assert!(matches!(old, Err(ReadError::OutOfRange { .. })), "{old:?}");
         let left = read_all(partition, offsets.log_start.0, 1 << 20, Isolation::LogEnd);

@@ -6,9 +6,9 @@ use super::faults::FaultyIo;
 use super::*;
 use crate::io::MemoryIo;
 use crate::io::PowerCutIo;
-use crate::storage::commit::ROUNDS_UNNOTED_MAX;
+use crate::storage::durability::commit::ROUNDS_UNNOTED_MAX;
+use crate::storage::durability::journal;
 use crate::storage::format::names;
-use crate::storage::journal;
 
 /// Appends one record after another to two logs that roll often, until the power is cut; the next
 /// offsets of both that were acknowledged.

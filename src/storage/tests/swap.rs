@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::io::PowerCutIo;
-use crate::storage::rewrite::SegmentWriter;
-use crate::storage::scan::Depth;
-use crate::storage::swap::{Swap, SwapError};
+use crate::storage::log::scan::Depth;
+use crate::storage::upkeep::rewrite::SegmentWriter;
+use crate::storage::upkeep::swap::{Swap, SwapError};
 
 /// A log of six segments with one batch each; offsets 0 to 5, values alike.
 fn filled(bed: &Bed) -> (Arc<Store>, Arc<Partition>) {
@@ -107,7 +107,7 @@ fn a_new_segment_takes_the_place_of_others_for_readers_and_on_disk() {
 /// Tries to replace segments that were replaced since `view`.
 fn replace_again(
     partition: &Partition,
-    view: &crate::storage::offsets::View,
+    view: &crate::storage::log::offsets::View,
 ) -> Result<(), SwapError> {
     let log = partition.log().unwrap();
     let context = log.context();

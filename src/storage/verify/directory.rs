@@ -4,12 +4,12 @@ use std::path::Path;
 
 use crate::io::Io;
 use crate::model::{Offset, PartitionId, TopicId, TopicName, TopicPartition};
-use crate::storage::epochs::Epochs;
+use crate::storage::durability::journal::DurablePoints;
 use crate::storage::format::{
     Malformed, journal, meta_properties, names, offset_checkpoint, partition_metadata,
 };
-use crate::storage::gaps;
-use crate::storage::journal::DurablePoints;
+use crate::storage::log::epochs::Epochs;
+use crate::storage::recovery::gaps;
 
 use super::partition::{Known, PartitionCheck};
 use super::{Finding, Meaning, Out, Scope};

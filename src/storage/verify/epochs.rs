@@ -9,8 +9,8 @@ use std::io;
 use crate::batch::BatchHeader;
 use crate::io::OpenMode;
 use crate::model::Offset;
-use crate::storage::epochs::Epochs;
-use crate::storage::scan::{Depth, Scan, ScanError};
+use crate::storage::log::epochs::Epochs;
+use crate::storage::log::scan::{Depth, Scan, ScanError};
 
 use super::Scope;
 use super::partition::{Listing, PartitionCheck};

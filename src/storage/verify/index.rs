@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::model::{Offset, Timestamp};
 use crate::storage::format::offset_index::{self, OffsetEntry};
 use crate::storage::format::time_index::{self, TimeEntry};
-use crate::storage::scan::Scanned;
+use crate::storage::log::scan::Scanned;
 
 /// The first entry that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

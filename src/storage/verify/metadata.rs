@@ -6,7 +6,7 @@ use crate::batch::{BatchHeader, records};
 use crate::io::OpenMode;
 use crate::model::{Offset, TopicName};
 use crate::storage::format::names;
-use crate::storage::scan::{Depth, Scan, ScanError};
+use crate::storage::log::scan::{Depth, Scan, ScanError};
 use crate::wire::control::ControlRecord;
 use crate::wire::metadata::MetadataRecord;
 

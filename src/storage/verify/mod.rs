@@ -35,8 +35,8 @@ use crate::io::Io;
 
 pub use finding::{Finding, Meaning, Standing, Summary};
 
-use super::epochs::Epochs;
 use super::format::names;
+use crate::storage::log::epochs::Epochs;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

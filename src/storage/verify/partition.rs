@@ -8,11 +8,11 @@ use crate::batch::BatchHeader;
 use crate::io::{Io, OpenMode};
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset};
-use crate::storage::epochs::Epochs;
 use crate::storage::format::names::{self, SegmentFile};
 use crate::storage::format::{leader_epochs, partition_metadata, producer_snapshot, txn_indexes};
-use crate::storage::producers::Producers;
-use crate::storage::read::read_exact;
+use crate::storage::log::epochs::Epochs;
+use crate::storage::log::producers::Producers;
+use crate::storage::log::read::read_exact;
 
 use super::epochs::Fit;
 use super::segment::{SegmentCheck, Walked};

@@ -6,10 +6,10 @@ use std::ops::Range;
 use crate::batch::{BatchHeader, EndMarker};
 use crate::io::{File, OpenMode, read_full_at};
 use crate::model::{LeaderEpoch, Offset};
-use crate::storage::damage::Lost;
 use crate::storage::format::names::SegmentFile;
 use crate::storage::format::txn_index::{self, AbortedEntry};
-use crate::storage::scan::{Depth, Scan, ScanError, Scanned};
+use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
+use crate::storage::recovery::damage::Lost;
 
 use super::index::{OffsetIndexCheck, TimeIndexCheck, WrongEntry};
 use super::metadata;

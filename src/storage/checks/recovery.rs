@@ -1,0 +1,180 @@
+//! The promises of log recovery, checked on any bytes: for the fuzzer, and for the tests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::batch::BatchHeader;
+use crate::clock::ManualClock;
+use crate::io::{MemoryIo, OpenMode, SharedIo, read_full_at};
+use crate::model::{
+    LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
+};
+
+use crate::storage::format::names::SegmentFile;
+use crate::storage::{
+    Durability, Isolation, LogConfig, PartitionSpec, ReadError, RecordBytes, Store, StoreOptions,
+};
+
+/// The files of a partition with one segment, as a crash, or anything worse, left them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SegmentImage<'a> {
+    /// `.log`.
+    pub log: &'a [u8],
+    /// `.index`.
+    pub offset_index: &'a [u8],
+    /// `.timeindex`.
+    pub time_index: &'a [u8],
+    /// `.txnindex`.
+    pub txn_index: &'a [u8],
+    /// `.snapshot`.
+    pub snapshot: &'a [u8],
+    /// `leader-epoch-checkpoint`.
+    pub leader_epochs: &'a [u8],
+    /// `klamm-transaction-indexes`.
+    pub txn_indexes: &'a [u8],
+}
+
+/// Recovers the image twice and reads all of it. The `.log` file afterwards; an error names the
+/// promise that was broken:
+///
+/// 1. what is kept is a prefix of what was there, byte for byte;
+/// 2. recovering it again changes nothing;
+/// 3. every offset below the log end is served or refused, never skipped in silence: what is
+///    served are whole batches with their checksums, whose offsets ascend, at most to the log end,
+///    or for those who read what is committed, to the last stable offset;
+/// 4. nothing panics.
+pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
+    let io = MemoryIo::shared();
+    let broken = |what: &str| Err(what.to_owned());
+    let place = |error: std::io::Error| format!("cannot place the image: {error}");
+    let dir = Path::new("/data/t-0");
+    io.create_dir_all(dir).map_err(place)?;
+    let base = Offset(0);
+    let files = [
+        (SegmentFile::Log.name(base), image.log),
+        (SegmentFile::OffsetIndex.name(base), image.offset_index),
+        (SegmentFile::TimeIndex.name(base), image.time_index),
+        (SegmentFile::TxnIndex.name(base), image.txn_index),
+        (SegmentFile::Snapshot.name(base), image.snapshot),
+        (
+            crate::storage::format::names::LEADER_EPOCHS.to_owned(),
+            image.leader_epochs,
+        ),
+        (
+            crate::storage::format::names::TXN_INDEXES.to_owned(),
+            image.txn_indexes,
+        ),
+    ];
+    for (name, content) in files {
+        let file = io.open(&dir.join(name), OpenMode::Create).map_err(place)?;
+        file.write_all_at(&[content], 0).map_err(place)?;
+    }
+    let log = dir.join(SegmentFile::Log.name(base));
+    recover_and_read(&io)?;
+    let once = io.read(&log).map_err(place)?;
+    if !image.log.starts_with(&once) {
+        return broken("recovery invented bytes");
+    }
+    recover_and_read(&io)?;
+    match io.read(&log).map_err(place)? {
+        twice if twice == once => Ok(once),
+        _ => broken("recovering again changed the log"),
+    }
+}
+
+fn recover_and_read(io: &SharedIo) -> Result<(), String> {
+    let options = StoreOptions {
+        io: io.clone(),
+        dir: "/data".into(),
+        clock: ManualClock::at(Timestamp(0)),
+        node_id: NodeId(0),
+        cluster_id: None,
+        open_files_max: 16,
+        durability: Durability::Fsync,
+        producer_id_expiration_ms: i64::MAX,
+        reserve_bytes: None,
+        seed: 0,
+        upkeep: crate::storage::Upkeep::default(),
+    };
+    let (store, _) = Store::open(options).map_err(|error| error.to_string())?;
+    let config = LogConfig {
+        segment_ms: i64::MAX,
+        index_interval_bytes: 256,
+        file_delete_delay_ms: 0,
+        ..LogConfig::default()
+    };
+    let topic_name = TopicName::new("t").map_err(|error| error.to_string())?;
+    let partition = store.attach(PartitionSpec {
+        topic_name,
+        id: TopicPartition {
+            topic: TopicId::METADATA,
+            partition: PartitionId(0),
+        },
+        leader_epoch: LeaderEpoch(i32::MAX),
+        config: Arc::new(config),
+        may_use_reserve: false,
+    });
+    let offsets = partition.offsets().map_err(|error| error.to_string())?;
+    let bounds = [
+        (Isolation::LogEnd, offsets.log_end),
+        (Isolation::ReadCommitted, offsets.last_stable),
+    ];
+    for (isolation, end) in bounds {
+        let mut from = offsets.log_start;
+        while from < end {
+            match partition.read(from, 4096, true, isolation) {
+                Ok(outcome) => from = after(&outcome.records, from, end)?,
+                // Damage may span any number of offsets, of which a hostile header names
+                // billions: try the next, and then ever farther.
+                Err(ReadError::Corrupt { .. }) => from = from.plus((from.0 / 64).max(1)),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+    // Lookups go through the indexes and through every batch.
+    for at in [0, 1, i64::MAX] {
+        let _ = partition.first_at_or_after(Timestamp(at), Isolation::LogEnd);
+    }
+    let _ = partition.max_timestamp();
+    Ok(())
+}
+
+/// Checks what a read from `from` gave; the offset after it.
+fn after(records: &RecordBytes, from: Offset, log_end: Offset) -> Result<Offset, String> {
+    let bytes = match records {
+        RecordBytes::Memory(bytes) => bytes.to_vec(),
+        RecordBytes::Region {
+            file,
+            position,
+            len,
+        } => {
+            let mut bytes = vec![0; *len];
+            read_full_at(&**file, &mut bytes, *position).map_err(|error| error.to_string())?;
+            bytes
+        }
+    };
+    let (mut rest, mut next) = (bytes.as_slice(), from);
+    if rest.is_empty() {
+        return Err(format!(
+            "offset {from} is below the log end, and nothing is there"
+        ));
+    }
+    while !rest.is_empty() {
+        let header = BatchHeader::parse(rest).map_err(|error| format!("served: {error}"))?;
+        if !header.crc_matches(rest) {
+            return Err(format!(
+                "served a damaged batch at offset {}",
+                header.base_offset
+            ));
+        }
+        if header.last_offset() < next || header.next_offset() > log_end {
+            return Err(format!(
+                "served offset {} after {next}",
+                header.last_offset()
+            ));
+        }
+        next = header.next_offset();
+        rest = rest.get(header.total_len()..).unwrap_or_default();
+    }
+    Ok(next)
+}

@@ -1,0 +1,811 @@
+//! One segment of a log: its indexes, and what is known about its bytes.
+//!
+//! The indexes of an active segment live in memory; they reach their files when the segment is
+//! sealed, or at a clean stop, in one write each and off the append path. Those of a sealed one
+//! are read from their files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::batch::BatchHeader;
+use crate::io::{File, OpenMode, read_full_at};
+use crate::model::{Offset, Timestamp};
+
+use crate::storage::format::names::{self, SegmentFile};
+use crate::storage::format::offset_index::{self, OffsetEntry};
+use crate::storage::format::time_index::{self, TimeEntry};
+use crate::storage::log::aborted::AbortedIndex;
+use crate::storage::log::file_cache::{FileCache, FileKey, FileKind};
+use crate::storage::log::scan::{Depth, Scan};
+use crate::storage::recovery::damage::Lost;
+use crate::storage::upkeep::retention::Touched;
+
+/// Verified stretches that are remembered for one segment; more would mean that readers hop
+/// about, and checking a stretch again costs little.
+const VERIFIED_STRETCHES_MAX: usize = 64;
+
+/// Where the files of a log are, and the cache that opens them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Files<'a> {
+    pub(in crate::storage) cache: &'a FileCache,
+    pub(in crate::storage) dir: &'a Path,
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(in crate::storage) struct Segment {
+    /// Unlike that of any other segment of the store, now or earlier.
+    pub(in crate::storage) number: u64,
+    /// First offset that it may hold, and its name.
+    pub(in crate::storage) base: Offset,
+    /// Its length in bytes, from the moment it is sealed.
+    sealed_len: OnceLock<u64>,
+    /// The base of the segment after it, once there is one: no offset from there on is in it.
+    end: OnceLock<Offset>,
+    /// Stretches that were found damaged, ascending.
+    damage: RwLock<Arc<[Lost]>>,
+    index: RwLock<Index>,
+    /// Whether the time index is known to be that of the batches.
+    times_proven: AtomicBool,
+    /// The aborted transactions whose markers are in it.
+    pub(in crate::storage) aborted: AbortedIndex,
+    verified: Verified,
+    /// Whether it left the log: nothing is written under its names any more.
+    gone: AtomicBool,
+    /// Whether its files may still have the names that they were written under.
+    arriving: AtomicBool,
+    /// When a batch without timestamp was last appended by this process.
+    touched: Touched,
+}
+
+#[derive(Debug)]
+enum Index {
+    Memory(MemoryIndex),
+    Files {
+        offsets: usize,
+        times: usize,
+    },
+    /// There are no files that can be used: whoever needs them builds them again.
+    Missing,
+}
+
+/// The indexes of a segment that is being written.
+#[derive(Clone, Debug, Default)]
+pub(in crate::storage) struct MemoryIndex {
+    pub(in crate::storage) offsets: Vec<OffsetEntry>,
+    pub(in crate::storage) times: Vec<TimeEntry>,
+    /// The largest timestamp so far, and the last offset of the first batch that has it.
+    pub(in crate::storage) largest: Option<TimeEntry>,
+    bytes_since_entry: u64,
+}
+
+impl MemoryIndex {
+    /// The indexes as their files have them, as far as the entries make sense. None of them is to
+    /// be believed before [`forget_from`](Self::forget_from) and [`forget_tail`](Self::forget_tail).
+    pub(in crate::storage) fn from_files(offsets: &[u8], times: &[u8]) -> Self {
+        let times = time_index::decode(times);
+        Self {
+            offsets: offset_index::decode(offsets),
+            largest: times.last().copied(),
+            times,
+            bytes_since_entry: 0,
+        }
+    }
+
+    /// Forgets entries for batches that end at `offset` or beyond.
+    pub(in crate::storage) fn forget_from(&mut self, base: Offset, offset: Offset) {
+        let end = relative(base, offset);
+        self.offsets.retain(|entry| entry.relative_offset < end);
+    }
+
+    /// Forgets what follows the last batch that has an entry in both indexes, as if that batch were
+    /// to be noted next; its entries. The time index names a batch where it has the largest
+    /// timestamp so far: from any other batch on nobody could tell what that is.
+    pub(in crate::storage) fn forget_tail(&mut self) -> Option<(OffsetEntry, TimeEntry)> {
+        let common = loop {
+            match (self.offsets.last().copied(), self.times.last().copied()) {
+                (Some(offset), Some(time)) => {
+                    match time.relative_offset.cmp(&offset.relative_offset) {
+                        std::cmp::Ordering::Equal => break Some((offset, time)),
+                        std::cmp::Ordering::Greater => self.times.pop().map(drop),
+                        std::cmp::Ordering::Less => self.offsets.pop().map(drop),
+                    }
+                }
+                (None, _) | (_, None) => {
+                    (self.offsets, self.times) = (Vec::new(), Vec::new());
+                    break None;
+                }
+            };
+        };
+        self.largest = common.map(|(_, time)| time);
+        self.bytes_since_entry = 0;
+        common
+    }
+
+    /// Takes in the batch at `position`, whose offsets are final, as Kafka's `LogSegment.append`.
+    pub(in crate::storage) fn note(
+        &mut self,
+        base: Offset,
+        header: &BatchHeader,
+        position: u64,
+        interval_bytes: u64,
+    ) {
+        let relative_offset = relative(base, header.last_offset());
+        if self
+            .largest
+            .is_none_or(|largest| header.max_timestamp > largest.timestamp)
+        {
+            self.largest = Some(TimeEntry {
+                timestamp: header.max_timestamp,
+                relative_offset,
+            });
+        }
+        if self.bytes_since_entry > interval_bytes {
+            let position = u32::try_from(position).unwrap_or(u32::MAX);
+            if self
+                .offsets
+                .last()
+                .is_none_or(|last| relative_offset > last.relative_offset)
+            {
+                self.offsets.push(OffsetEntry {
+                    relative_offset,
+                    position,
+                });
+            }
+            self.note_largest();
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry = self
+            .bytes_since_entry
+            .saturating_add(header.total_len() as u64);
+    }
+
+    /// Adds the largest timestamp to the time index, if it is not there.
+    pub(in crate::storage) fn note_largest(&mut self) {
+        let Some(largest) = self.largest.filter(|largest| largest.timestamp.0 >= 0) else {
+            return;
+        };
+        if self
+            .times
+            .last()
+            .is_none_or(|last| largest.timestamp > last.timestamp)
+        {
+            self.times.push(largest);
+        }
+    }
+
+    /// The entries from these numbers on for batches that end below `offset`; `None` if there are
+    /// not even so many.
+    pub(in crate::storage) fn entries_between(
+        &self,
+        (offsets, times): (usize, usize),
+        base: Offset,
+        offset: Offset,
+    ) -> Option<(Vec<OffsetEntry>, Vec<TimeEntry>)> {
+        let end = relative(base, offset);
+        let below = |entry: &&OffsetEntry| entry.relative_offset < end;
+        let new_offsets = self.offsets.get(offsets..)?.iter().take_while(below);
+        let below = |entry: &&TimeEntry| entry.relative_offset < end;
+        let new_times = self.times.get(times..)?.iter().take_while(below);
+        Some((new_offsets.copied().collect(), new_times.copied().collect()))
+    }
+
+    /// Takes in what a newer index says of batches from a position, and offset, on.
+    fn take_in(&mut self, newer: &Self, position: u64, relative_offset: u32) {
+        let offsets = newer.offsets.iter();
+        let later = offsets.filter(|entry| u64::from(entry.position) >= position);
+        self.offsets.extend(later);
+        let times = newer.times.iter().copied().chain(newer.largest);
+        for entry in times.filter(|entry| entry.relative_offset >= relative_offset) {
+            if self
+                .largest
+                .is_none_or(|largest| entry.timestamp > largest.timestamp)
+            {
+                self.largest = Some(entry);
+            }
+            if Some(entry) != newer.largest {
+                self.note_largest();
+            }
+        }
+        self.bytes_since_entry = newer.bytes_since_entry;
+    }
+
+    /// Whether another entry might not fit into `max_bytes` (`segment.index.bytes`).
+    pub(in crate::storage) fn is_full(&self, max_bytes: u64) -> bool {
+        let entries = |entry_length: usize| max_bytes / entry_length as u64;
+        self.offsets.len() as u64 >= entries(offset_index::ENTRY_LENGTH)
+            || self.times.len() as u64 >= entries(time_index::ENTRY_LENGTH).saturating_sub(1)
+    }
+}
+
+fn relative(base: Offset, offset: Offset) -> u32 {
+    u32::try_from(offset.0.saturating_sub(base.0)).unwrap_or(0)
+}
+
+impl Segment {
+    /// A segment that this process writes from its first byte.
+    pub(in crate::storage) fn fresh(number: u64, base: Offset) -> Self {
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::new(),
+            end: OnceLock::new(),
+            damage: RwLock::default(),
+            index: RwLock::new(Index::Memory(MemoryIndex::default())),
+            times_proven: AtomicBool::new(true),
+            aborted: AbortedIndex::empty(),
+            verified: Verified::from(0),
+            gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(false),
+            touched: Touched::default(),
+        }
+    }
+
+    /// The active segment as it was found, checked up to where `verified_from` begins.
+    pub(in crate::storage) fn reopened(
+        number: u64,
+        base: Offset,
+        index: MemoryIndex,
+        verified_from: u64,
+    ) -> Self {
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::new(),
+            end: OnceLock::new(),
+            damage: RwLock::default(),
+            times_proven: AtomicBool::new(true),
+            index: RwLock::new(Index::Memory(index)),
+            aborted: AbortedIndex::unknown(),
+            verified: Verified::from(verified_from),
+            gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(false),
+            touched: Touched::default(),
+        }
+    }
+
+    /// A sealed segment whose index files hold so many `entries` (of the offset index, of the time
+    /// index); `None` if they cannot be used.
+    pub(in crate::storage) fn sealed(
+        number: u64,
+        base: Offset,
+        len: u64,
+        entries: Option<(usize, usize)>,
+    ) -> Self {
+        let index = match entries {
+            Some((offsets, times)) => Index::Files { offsets, times },
+            None => Index::Missing,
+        };
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::from(len),
+            end: OnceLock::new(),
+            damage: RwLock::default(),
+            index: RwLock::new(index),
+            times_proven: AtomicBool::new(false),
+            aborted: AbortedIndex::unknown(),
+            verified: Verified::from(len),
+            gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(false),
+            touched: Touched::default(),
+        }
+    }
+
+    /// A sealed segment that this process wrote to replace those from `base` to `end`, whose index
+    /// files hold so many `entries` (of the offset index, of the time index) and these aborted
+    /// transactions. Its files have the names of [`arriving_path`](Self::arriving_path).
+    pub(in crate::storage) fn replacement(
+        number: u64,
+        base: Offset,
+        end: Offset,
+        len: u64,
+        entries: (usize, usize),
+        aborted: AbortedIndex,
+    ) -> Self {
+        let (offsets, times) = entries;
+        Self {
+            number,
+            base,
+            sealed_len: OnceLock::from(len),
+            end: OnceLock::from(end),
+            damage: RwLock::default(),
+            index: RwLock::new(Index::Files { offsets, times }),
+            times_proven: AtomicBool::new(true),
+            aborted,
+            verified: Verified::from(0),
+            gone: AtomicBool::new(false),
+            arriving: AtomicBool::new(true),
+            touched: Touched::default(),
+        }
+    }
+
+    /// Notes that its files have their final names.
+    pub(in crate::storage) fn set_arrived(&self) {
+        self.arriving.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether its files may still have the names that they were written under.
+    pub(in crate::storage) fn is_arriving(&self) -> bool {
+        self.arriving.load(Ordering::SeqCst)
+    }
+
+    /// The length of a sealed segment.
+    pub(in crate::storage) fn sealed_len(&self) -> Option<u64> {
+        self.sealed_len.get().copied()
+    }
+
+    /// Notes that it leaves the log, before its files are renamed or others take their names.
+    /// Under the lock of those who write by name.
+    pub(in crate::storage) fn set_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it left the log.
+    pub(in crate::storage) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a batch without timestamp is appended.
+    pub(in crate::storage) fn touch(&self, now: Timestamp) {
+        self.touched.at(now);
+    }
+
+    /// When a batch without timestamp was last appended by this process.
+    pub(in crate::storage) fn touched(&self) -> Option<Timestamp> {
+        self.touched.get()
+    }
+
+    /// How many entries its indexes have: the offset index, and the time index.
+    pub(in crate::storage) fn index_entries(&self) -> (usize, usize) {
+        match &*self.index.read() {
+            Index::Memory(index) => (index.offsets.len(), index.times.len()),
+            Index::Files { offsets, times } => (*offsets, *times),
+            Index::Missing => (0, 0),
+        }
+    }
+
+    /// Notes where the segment after it begins.
+    pub(in crate::storage) fn set_end(&self, end: Offset) {
+        let _ = self.end.set(end);
+    }
+
+    /// Where the segment after it begins, if there is one.
+    pub(in crate::storage) fn end(&self) -> Option<Offset> {
+        self.end.get().copied()
+    }
+
+    /// Notes that a stretch is damaged, which takes in what was found within it before. Whether
+    /// that was news.
+    pub(in crate::storage) fn add_damage(&self, lost: Lost) -> bool {
+        let mut damage = self.damage.write();
+        if damage.contains(&lost) {
+            return false;
+        }
+        let apart = |known: &&Lost| {
+            known.bytes.end <= lost.bytes.start || known.bytes.start >= lost.bytes.end
+        };
+        let mut stretches: Vec<Lost> = damage.iter().filter(apart).cloned().collect();
+        let at = stretches.partition_point(|known| known.bytes.start < lost.bytes.start);
+        stretches.insert(at, lost);
+        *damage = stretches.into();
+        true
+    }
+
+    /// What is known to be damaged.
+    pub(in crate::storage) fn damage(&self) -> Arc<[Lost]> {
+        self.damage.read().clone()
+    }
+
+    /// A walk over its batches, which knows what cannot be in it.
+    pub(in crate::storage) fn scan<'a>(
+        &'a self,
+        file: &'a dyn File,
+        depth: Depth,
+        start: u64,
+        limit: u64,
+    ) -> Scan<'a> {
+        let scan = Scan::new(file, depth, self.base, start, limit).with_damage(self.damage());
+        match self.end.get() {
+            Some(end) => scan.below(*end),
+            None => scan,
+        }
+    }
+
+    /// Ends the segment at `len`. Its indexes stay in memory until they are written.
+    pub(in crate::storage) fn seal(&self, len: u64) {
+        self.change_index(MemoryIndex::note_largest);
+        let _ = self.sealed_len.set(len);
+    }
+
+    /// Changes the indexes in memory; nothing, if they are in files.
+    pub(in crate::storage) fn change_index<T>(
+        &self,
+        change: impl FnOnce(&mut MemoryIndex) -> T,
+    ) -> Option<T> {
+        match &mut *self.index.write() {
+            Index::Memory(index) => Some(change(index)),
+            Index::Files { .. } | Index::Missing => None,
+        }
+    }
+
+    /// Puts indexes that were built again, up to a position and the offset there, in the place of
+    /// those that are there. What was appended meanwhile stays.
+    pub(in crate::storage) fn replace_index(
+        &self,
+        mut rebuilt: MemoryIndex,
+        to: u64,
+        next_offset: Offset,
+    ) {
+        let mut index = self.index.write();
+        if let (Index::Memory(current), None) = (&*index, self.sealed_len()) {
+            rebuilt.take_in(current, to, relative(self.base, next_offset));
+        }
+        if self.sealed_len().is_some() {
+            rebuilt.note_largest();
+        }
+        *index = Index::Memory(rebuilt);
+        self.times_proven.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the time index is known to be that of the batches.
+    pub(in crate::storage) fn times_are_proven(&self) -> bool {
+        self.times_proven.load(Ordering::SeqCst)
+    }
+
+    /// Notes that it is.
+    pub(in crate::storage) fn set_times_proven(&self) {
+        self.times_proven.store(true, Ordering::SeqCst);
+    }
+
+    /// The whole time index, if every entry makes sense.
+    pub(in crate::storage) fn all_times(
+        &self,
+        files: Files<'_>,
+    ) -> io::Result<Option<Vec<TimeEntry>>> {
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let mut all = index.clone();
+                all.note_largest();
+                return Ok(Some(all.times));
+            }
+            Index::Files { times, .. } => *times,
+            Index::Missing => return Ok(None),
+        };
+        if count == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let file = self.open(
+            files,
+            FileKind::TimeIndex,
+            SegmentFile::TimeIndex,
+            OpenMode::Read,
+        )?;
+        let mut content = vec![0; count * time_index::ENTRY_LENGTH];
+        let filled = read_full_at(&*file, &mut content, 0)?;
+        let times = time_index::decode(&content);
+        Ok((filled == content.len() && times.len() == count).then_some(times))
+    }
+
+    pub(in crate::storage) fn path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
+        dir.join(kind.name(self.base))
+    }
+
+    /// The name of a file until the segment has taken the place of others.
+    fn arriving_path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
+        dir.join(match (kind, self.end.get()) {
+            (SegmentFile::Log, Some(end)) => names::swap_name(self.base, *end),
+            _ => kind.name(self.base) + names::CLEANED_SUFFIX,
+        })
+    }
+
+    /// The `.log` file, for reading.
+    pub(in crate::storage) fn log_file(&self, files: Files<'_>) -> io::Result<Arc<dyn File>> {
+        let (kind, mode) = match self.sealed_len() {
+            Some(_) => (FileKind::SealedLog, OpenMode::Read),
+            None => (FileKind::ActiveLog, OpenMode::Write),
+        };
+        self.open(files, kind, SegmentFile::Log, mode)
+    }
+
+    /// The `.log` file, for appending; created if the segment is `new`, and else it must be there.
+    pub(in crate::storage) fn writable_log_file(
+        &self,
+        files: Files<'_>,
+        new: bool,
+    ) -> io::Result<Arc<dyn File>> {
+        let mode = if new {
+            OpenMode::Create
+        } else {
+            OpenMode::Write
+        };
+        self.open(files, FileKind::ActiveLog, SegmentFile::Log, mode)
+    }
+
+    /// A file of it, or an error once it has left the log.
+    pub(in crate::storage) fn open(
+        &self,
+        files: Files<'_>,
+        kind: FileKind,
+        file: SegmentFile,
+        mode: OpenMode,
+    ) -> io::Result<Arc<dyn File>> {
+        let key = FileKey {
+            segment: self.number,
+            kind,
+        };
+        let by_name = || files.cache.open(key, || self.path(files.dir, file), mode);
+        let opened = match self.is_arriving() {
+            true => match files
+                .cache
+                .open(key, || self.arriving_path(files.dir, file), mode)
+            {
+                // It has arrived: what has its final name now is no older file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => by_name(),
+                opened => opened,
+            },
+            false => by_name(),
+        };
+        // Looked at after the open: what was opened before the name changed hands is its own.
+        if self.is_gone() {
+            files.cache.forget(self.number);
+            return Err(io::Error::other("the segment left the log"));
+        }
+        opened
+    }
+
+    /// The last entry of the offset index for a batch that ends at or before `offset`.
+    pub(in crate::storage) fn entry_before(
+        &self,
+        files: Files<'_>,
+        offset: Offset,
+    ) -> io::Result<Option<OffsetEntry>> {
+        let target = relative(self.base, offset);
+        self.floor_offset_entry(files, |entry| entry.relative_offset <= target)
+    }
+
+    /// The last entry of the offset index for a batch that begins at or before `position`.
+    pub(in crate::storage) fn entry_at_or_before(
+        &self,
+        files: Files<'_>,
+        position: u64,
+    ) -> io::Result<Option<OffsetEntry>> {
+        self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)
+    }
+
+    fn floor_offset_entry(
+        &self,
+        files: Files<'_>,
+        below: impl Fn(&OffsetEntry) -> bool,
+    ) -> io::Result<Option<OffsetEntry>> {
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let after = index.offsets.partition_point(below);
+                return Ok(after
+                    .checked_sub(1)
+                    .and_then(|floor| index.offsets.get(floor))
+                    .copied());
+            }
+            Index::Files { offsets, .. } => *offsets,
+            Index::Missing => return Err(io::ErrorKind::NotFound.into()),
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        let file = self.open(
+            files,
+            FileKind::OffsetIndex,
+            SegmentFile::OffsetIndex,
+            OpenMode::Read,
+        )?;
+        let floor = search(&*file, count, |bytes| below(&OffsetEntry::decode(bytes)))?;
+        Ok(floor.map(OffsetEntry::decode))
+    }
+
+    /// The last entry of the time index with a timestamp of at most `at`.
+    pub(in crate::storage) fn time_before(
+        &self,
+        files: Files<'_>,
+        at: Timestamp,
+    ) -> io::Result<Option<TimeEntry>> {
+        let below = |entry: &TimeEntry| entry.timestamp <= at;
+        let count = match &*self.index.read() {
+            Index::Memory(index) => {
+                let after = index.times.partition_point(below);
+                return Ok(after
+                    .checked_sub(1)
+                    .and_then(|floor| index.times.get(floor))
+                    .copied());
+            }
+            Index::Files { times, .. } => *times,
+            Index::Missing => return Err(io::ErrorKind::NotFound.into()),
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        let file = self.open(
+            files,
+            FileKind::TimeIndex,
+            SegmentFile::TimeIndex,
+            OpenMode::Read,
+        )?;
+        let floor = search(&*file, count, |bytes| below(&TimeEntry::decode(bytes)))?;
+        Ok(floor.map(TimeEntry::decode))
+    }
+
+    /// The largest timestamp of the segment, with the last offset of the first batch that has it;
+    /// `None` if no batch has one.
+    pub(in crate::storage) fn largest_time(
+        &self,
+        files: Files<'_>,
+    ) -> io::Result<Option<TimeEntry>> {
+        match &*self.index.read() {
+            Index::Memory(index) => {
+                return Ok(index.largest.filter(|entry| entry.timestamp.0 >= 0));
+            }
+            Index::Files { times: 0, .. } => return Ok(None),
+            Index::Files { .. } | Index::Missing => {}
+        }
+        self.time_before(files, Timestamp(i64::MAX))
+    }
+
+    /// Writes the indexes to their files, if they are in memory. The files, to be synced.
+    pub(in crate::storage) fn write_indexes(&self, files: Files<'_>) -> io::Result<IndexFiles> {
+        let (offsets, times) = match &*self.index.read() {
+            Index::Memory(index) => (index.offsets.clone(), index.times.clone()),
+            Index::Files { .. } | Index::Missing => return Ok(IndexFiles::default()),
+        };
+        let write = |kind: SegmentFile, content: Vec<u8>| {
+            let file = files.cache.create(&self.path(files.dir, kind))?;
+            file.set_len(0)?;
+            file.write_all_at(&[&content], 0)?;
+            io::Result::Ok(file)
+        };
+        let written = vec![
+            write(SegmentFile::OffsetIndex, offset_index::encode(&offsets))?,
+            write(SegmentFile::TimeIndex, time_index::encode(&times))?,
+        ];
+        Ok(IndexFiles {
+            files: written,
+            offsets: offsets.len(),
+            times: times.len(),
+        })
+    }
+
+    /// Reads indexes from files from now on: they are written, and the segment is sealed.
+    pub(in crate::storage) fn use_index_files(&self, written: &IndexFiles) {
+        let mut index = self.index.write();
+        if let (Index::Memory(_), false) = (&*index, written.files.is_empty()) {
+            *index = Index::Files {
+                offsets: written.offsets,
+                times: written.times,
+            };
+        }
+    }
+
+    /// Whether every byte between two batch boundaries was written or checked by this process.
+    pub(in crate::storage) fn is_verified(&self, from: u64, to: u64) -> bool {
+        self.verified.covers(from, to)
+    }
+
+    /// Notes that the bytes between two batch boundaries were checked.
+    pub(in crate::storage) fn set_verified(&self, from: u64, to: u64) {
+        self.verified.add(from, to);
+    }
+}
+
+/// Index files that were just written.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct IndexFiles {
+    pub(in crate::storage) files: Vec<Arc<dyn File>>,
+    offsets: usize,
+    times: usize,
+}
+
+/// The last of `count` entries for which `below` holds; it holds for a prefix of them.
+fn search<const N: usize>(
+    file: &dyn File,
+    count: usize,
+    below: impl Fn([u8; N]) -> bool,
+) -> io::Result<Option<[u8; N]>> {
+    let read = |entry: usize| {
+        let mut bytes = [0; N];
+        match read_full_at(file, &mut bytes, (entry * N) as u64)? {
+            filled if filled == N => Ok(bytes),
+            _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    };
+    let (mut low, mut high, mut floor) = (0, count, None);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let bytes = read(middle)?;
+        if below(bytes) {
+            floor = Some(bytes);
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(floor)
+}
+
+/// Which bytes of a segment were written or checked by this process.
+#[derive(Debug)]
+struct Verified {
+    /// From here on everything was.
+    from: u64,
+    /// Stretches below that were checked: ascending, apart from each other.
+    stretches: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Verified {
+    fn from(from: u64) -> Self {
+        Self {
+            from,
+            stretches: Mutex::default(),
+        }
+    }
+
+    fn covers(&self, from: u64, to: u64) -> bool {
+        if from >= self.from {
+            return true;
+        }
+        let to = to.min(self.from);
+        self.stretches
+            .lock()
+            .iter()
+            .any(|&(start, end)| start <= from && to <= end)
+    }
+
+    fn add(&self, from: u64, to: u64) {
+        let (mut from, mut to) = (from, to.min(self.from));
+        if from >= to {
+            return;
+        }
+        let mut stretches = self.stretches.lock();
+        stretches.retain(|&(start, end)| {
+            let apart = end < from || to < start;
+            if !apart {
+                (from, to) = (from.min(start), to.max(end));
+            }
+            apart
+        });
+        if stretches.len() < VERIFIED_STRETCHES_MAX {
+            let at = stretches.partition_point(|&(start, _)| start < from);
+            stretches.insert(at, (from, to));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checked_stretches_grow_together() {
+        let verified = Verified::from(100);
+        assert!(verified.covers(100, 500) && !verified.covers(99, 500));
+        verified.add(0, 20);
+        verified.add(40, 60);
+        assert!(verified.covers(5, 20) && !verified.covers(5, 41));
+        verified.add(20, 40);
+        assert!(verified.covers(0, 60));
+        verified.add(60, 130);
+        assert!(verified.covers(0, 500));
+        assert_eq!(*verified.stretches.lock(), [(0, 100)]);
+    }
+
+    #[test]
+    fn stretches_beyond_the_limit_are_not_remembered() {
+        let verified = Verified::from(u64::MAX);
+        for index in 0..1_000 {
+            verified.add(index * 10, index * 10 + 1);
+        }
+        assert_eq!(verified.stretches.lock().len(), VERIFIED_STRETCHES_MAX);
+        assert!(verified.covers(0, 1));
+    }
+}

@@ -1,0 +1,362 @@
+//! Cleaning one log once (Kafka's `Cleaner.doClean`): the keys of its dirty part are put into a
+//! map as far as they fit, then every segment up to there is written again without what newer
+//! records of these keys make obsolete.
+//!
+//! What must be on disk before what, for each group of segments that becomes one:
+//!
+//! | before | what | or else |
+//! | --- | --- | --- |
+//! | the first swap | where gaps are allowed ([`gaps`](crate::storage::recovery::gaps)) | the new segment would be taken for damaged |
+//! | the first swap | the leader epochs | an epoch whose last batch goes would be forgotten |
+//! | each swap | the new segment | see [`swap`](crate::storage::upkeep::swap) |
+//!
+//! The point up to which the log is clean is noted last, and lazily: if it is lost, cleaning
+//! begins at the log start again, and finds less to do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::batch::{BatchHeader, records};
+use crate::io::{OpenMode, Persist, replace_file};
+use crate::model::{Offset, Timestamp};
+
+use super::filter::{Fate, Filter, Undecodable};
+use super::group::{Bounds, Extent, group};
+use super::key_map::KeyMap;
+use super::throttle::{Throttle, Throttled};
+use super::transactions::Transactions;
+use super::walk::Walk;
+use super::{CleanError, Counts};
+use crate::storage::format::{leader_epochs, names, offset_index, time_index};
+use crate::storage::log::offsets::View;
+use crate::storage::log::partition_log::Log;
+use crate::storage::log::segment::Segment;
+use crate::storage::options::{Durability, LogConfig};
+use crate::storage::outcome::ReadError;
+use crate::storage::upkeep::rewrite::SegmentWriter;
+use crate::storage::upkeep::swap::Swap;
+
+/// Which part of a log is to be cleaned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// First offset that was not cleaned before.
+    pub(super) first_dirty: Offset,
+    /// Base of the first segment that is not to be touched.
+    pub(super) end: Offset,
+}
+
+/// One cleaning of one log.
+pub(super) struct Pass<'a> {
+    pub(super) log: &'a Log,
+    pub(super) part: Part,
+    pub(super) throttle: &'a Arc<Throttle>,
+    /// Bytes read at once, and bytes written at once.
+    pub(super) buffer_bytes: usize,
+    pub(super) now: Timestamp,
+    /// Whether to give up.
+    pub(super) stopped: &'a dyn Fn() -> bool,
+}
+
+impl Pass<'_> {
+    /// Cleans; the offset up to which the log is clean now.
+    pub(super) fn run(&self, mut keys: KeyMap, counts: &mut Counts) -> Result<Offset, CleanError> {
+        let view = arc_swap::Guard::into_inner(self.log.published().load());
+        self.build_map(&view, &mut keys, counts)?;
+        let end = keys.latest().plus(1);
+        let config = self.log.context().config.load_full();
+        let segments: Vec<Arc<Segment>> = view
+            .segments
+            .iter()
+            .take_while(|segment| segment.base < end.min(self.part.end))
+            .cloned()
+            .collect();
+        let extents = self.extents(&segments, &view)?;
+        let bounds = Bounds {
+            bytes: config
+                .segment_bytes
+                .min(self.log.context().core.segment_bytes_max),
+            index_bytes: config.segment_index_bytes,
+        };
+        let gaps_end = extents.last().map_or(end, |last| Offset(last.end));
+        let mut filter = Filter::new(&keys, self.now, config.delete_retention_ms, self.part.end);
+        let mut first = true;
+        for range in group(&extents, bounds) {
+            let end = extents.get(range.end - 1).map(|last| Offset(last.end));
+            let (Some(old), Some(end)) = (segments.get(range), end) else {
+                return Err(CleanError::Changed);
+            };
+            filter.last_batches = self.log.last_batches(self.now);
+            self.clean_group(old, end, gaps_end, &view, &mut filter, &mut first, counts)?;
+        }
+        Ok(end)
+    }
+
+    fn check(&self) -> Result<(), CleanError> {
+        let context = self.log.context();
+        if (self.stopped)() || context.core.refusal().is_some() {
+            return Err(CleanError::Stopped);
+        }
+        // Both may come true in the midst of it.
+        if context.is_deleted() || !context.config.load().compact {
+            return Err(CleanError::Changed);
+        }
+        Ok(())
+    }
+
+    /// Puts the keys of the dirty part into the map, until it is full.
+    fn build_map(
+        &self,
+        view: &View,
+        keys: &mut KeyMap,
+        counts: &mut Counts,
+    ) -> Result<(), CleanError> {
+        let Part { first_dirty, end } = self.part;
+        let mut transactions = Transactions::default();
+        let aborted = self.log.aborted_between(first_dirty, end)?;
+        transactions.add_aborted(&aborted, first_dirty, true);
+        let mut walk = Walk::new(self.log, view, self.throttle, self.buffer_bytes);
+        let dirty = view.segments_from(first_dirty);
+        for (segment, next) in dirty.iter().zip(dirty.iter().skip(1)) {
+            if segment.base >= end {
+                break;
+            }
+            let len = segment.sealed_len().ok_or(CleanError::Changed)?;
+            let mut start = 0;
+            if segment.base < first_dirty {
+                let file = segment.log_file(self.log.context().files())?;
+                let found = self.log.find(segment, &*file, first_dirty, len)?;
+                start = found.map_or(len, |batch| batch.position);
+            }
+            let whole = walk.segment(segment, start, |header, batch| {
+                self.check()?;
+                self.enter(header, batch, &mut transactions, keys)
+            })?;
+            if !whole {
+                break;
+            }
+            keys.reach(next.base.plus(-1));
+        }
+        counts.bytes_read += walk.bytes_read;
+        counts.keys = keys.usage().0;
+        Ok(())
+    }
+
+    /// Puts the keys of a batch into the map; whether they all fit.
+    fn enter(
+        &self,
+        header: &BatchHeader,
+        batch: &[u8],
+        transactions: &mut Transactions,
+        keys: &mut KeyMap,
+    ) -> Result<bool, CleanError> {
+        let undecodable = |reason: Undecodable| CleanError::undecodable(header, &reason);
+        if header.is_control() {
+            transactions
+                .pass_control(header, batch)
+                .map_err(|error| undecodable(error.into()))?;
+        } else if !transactions.pass_batch(header) {
+            let opened = records(batch).map_err(|error| undecodable(error.into()))?;
+            for record in &opened {
+                let record = record.map_err(|error| undecodable(error.into()))?;
+                if let Some(key) = record.key
+                    && record.offset >= self.part.first_dirty
+                    && !keys.insert(key, record.offset)
+                {
+                    return Ok(false);
+                }
+            }
+        }
+        keys.reach(header.last_offset());
+        Ok(true)
+    }
+
+    /// What the segments take, for grouping them.
+    fn extents(&self, segments: &[Arc<Segment>], view: &View) -> Result<Vec<Extent>, CleanError> {
+        let next_bases = view.segments.iter().skip(1).map(|next| next.base);
+        segments
+            .iter()
+            .zip(next_bases)
+            .map(|(segment, next)| {
+                let (offsets, times) = segment.index_entries();
+                Ok(Extent {
+                    base: segment.base.0,
+                    end: next.0,
+                    bytes: segment.sealed_len().ok_or(CleanError::Changed)?,
+                    offset_index_bytes: (offsets * offset_index::ENTRY_LENGTH) as u64,
+                    time_index_bytes: (times * time_index::ENTRY_LENGTH) as u64,
+                })
+            })
+            .collect()
+    }
+
+    /// Writes the segments `old`, which end at `end`, as one, and puts it in their place.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of a pass, in one place"
+    )]
+    fn clean_group(
+        &self,
+        old: &[Arc<Segment>],
+        end: Offset,
+        gaps_end: Offset,
+        view: &View,
+        filter: &mut Filter<'_>,
+        first: &mut bool,
+        counts: &mut Counts,
+    ) -> Result<(), CleanError> {
+        let (context, core) = (self.log.context(), &self.log.context().core);
+        let base = old.first().map_or(end, |segment| segment.base);
+        let swap = Swap { base, end };
+        let old_bytes: u64 = old.iter().filter_map(|each| each.sealed_len()).sum();
+        if !core.space.has_room_for(old_bytes) {
+            return Err(CleanError::Io(std::io::ErrorKind::StorageFull.into()));
+        }
+        let config = context.config.load_full();
+        let created = {
+            // The deletion waits for this lock, so the name is this partition's.
+            let _upkeep = self.log.begin_upkeep()?;
+            SegmentWriter::create(
+                &*core.io,
+                &context.path,
+                swap,
+                config.index_interval_bytes,
+                self.buffer_bytes,
+            )
+        };
+        let written = created.map_err(CleanError::from).and_then(|writer| {
+            let mut writer = writer.through(|file| {
+                let throttle = self.throttle.clone();
+                Arc::new(Throttled { file, throttle })
+            });
+            let changed = self.write_group(old, view, filter, first, &mut writer, counts)?;
+            match changed || old.len() > 1 {
+                true => Ok(Some(writer.finish(core.next_segment())?)),
+                false => Ok(None),
+            }
+        });
+        let replaced = match written {
+            Ok(Some(written)) => {
+                counts.bytes_written += written.segment.sealed_len().unwrap_or(0);
+                self.secure(view, &config)?;
+                context.allow_gaps_below(gaps_end)?;
+                self.log
+                    .replace_segments(old, written)
+                    .map_err(CleanError::from)
+            }
+            // What is there is what would be.
+            Ok(None) => Err(CleanError::Unchanged),
+            Err(error) => Err(error),
+        };
+        let Err(error) = replaced else {
+            counts.segments += 1;
+            return Ok(());
+        };
+        self.dispose(swap);
+        match error {
+            CleanError::Unchanged => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// Writes what stays of the segments; whether that is other than what is there.
+    fn write_group(
+        &self,
+        old: &[Arc<Segment>],
+        view: &View,
+        filter: &mut Filter<'_>,
+        first: &mut bool,
+        writer: &mut SegmentWriter,
+        counts: &mut Counts,
+    ) -> Result<bool, CleanError> {
+        let mut changed = false;
+        let mut walk = Walk::new(self.log, view, self.throttle, self.buffer_bytes);
+        for segment in old {
+            let end = segment.end().ok_or(CleanError::Changed)?;
+            let aborted = self.log.aborted_between(segment.base, end)?;
+            filter
+                .transactions
+                .add_aborted(&aborted, segment.base, std::mem::take(first));
+            walk.segment(segment, 0, |header, batch| {
+                self.check()?;
+                let (fate, aborted) = filter
+                    .judge(header, batch)
+                    .map_err(|reason| CleanError::undecodable(header, &reason))?;
+                match fate {
+                    Fate::Stays => writer.append(header, batch)?,
+                    Fate::Becomes(new) => {
+                        changed = true;
+                        writer.append(&new.header, &new.bytes)?;
+                    }
+                    Fate::Goes => changed = true,
+                }
+                if let Some(entry) = aborted {
+                    writer.add_aborted(entry);
+                }
+                Ok(true)
+            })?;
+        }
+        counts.bytes_read += walk.bytes_read;
+        Ok(changed)
+    }
+
+    /// Makes durable what only the old segments could say otherwise: the leader epochs.
+    fn secure(&self, view: &View, config: &LogConfig) -> Result<(), CleanError> {
+        if config.durability == Durability::Memory {
+            return Ok(());
+        }
+        let (context, core) = (self.log.context(), &self.log.context().core);
+        let path = context.path.join(names::LEADER_EPOCHS);
+        let file = {
+            let _naming = self.log.stop_naming();
+            if context.is_deleted() {
+                return Err(CleanError::Changed);
+            }
+            if !self.log.epochs_on_disk(view)? {
+                let newest = self.log.published().load();
+                let content = leader_epochs::encode(newest.epochs.entries());
+                replace_file(&*core.io, &path, content.as_bytes(), Persist::Lazy)?;
+            }
+            core.io.open(&path, OpenMode::Write)?
+        };
+        // The directory is synced before the swap is decided.
+        Ok(file.sync_data()?)
+    }
+
+    /// Removes what was written in vain.
+    fn dispose(&self, swap: Swap) {
+        let context = self.log.context();
+        // Whatever is left of an earlier swap may need files of this name.
+        let Ok(_upkeep) = self.log.begin_upkeep() else {
+            return;
+        };
+        if let Err(error) = SegmentWriter::remove(&*context.core.io, &context.path, swap) {
+            tracing::warn!(partition = context.directory, %error, "cannot remove cleaned files");
+        }
+    }
+}
+
+impl From<ReadError> for CleanError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Deleted | ReadError::OutOfRange { .. } => Self::Changed,
+            ReadError::Corrupt { offset } => Self::Damaged {
+                segment: offset,
+                position: 0,
+                reason: "the batch is damaged".to_owned(),
+            },
+            ReadError::Storage(reason) => Self::Io(std::io::Error::other(reason)),
+        }
+    }
+}
+
+impl Log {
+    /// The batches that say what the producers wrote last who are still remembered.
+    fn last_batches(&self, now: Timestamp) -> super::filter::LastBatches {
+        let expiration_ms = &self.context().core.producer_id_expiration_ms;
+        let mut writer = self.stop_writer();
+        writer
+            .producers
+            .expire(now, expiration_ms.load(Ordering::Relaxed));
+        writer.producers.last_batches()
+    }
+}

@@ -1,0 +1,144 @@
+//! Writing a segment that will replace others ([`swap`](crate::storage::upkeep::swap)).
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::batch::BatchHeader;
+use crate::io::{File, Io, OpenMode};
+
+use crate::storage::format::names::SegmentFile;
+use crate::storage::format::txn_index::{self, AbortedEntry};
+use crate::storage::format::{offset_index, time_index};
+use crate::storage::log::aborted::AbortedIndex;
+use crate::storage::log::segment::{MemoryIndex, Segment};
+use crate::storage::upkeep::swap::{Swap, Written};
+
+/// Writes the files of a new segment, under the names that they have until it replaces others.
+#[derive(Debug)]
+pub(in crate::storage) struct SegmentWriter {
+    swap: Swap,
+    log: Arc<dyn File>,
+    offset_index: Arc<dyn File>,
+    time_index: Arc<dyn File>,
+    /// Often empty, where Kafka has no file: it takes the place of an old one that is not.
+    txn_index: Arc<dyn File>,
+    index: MemoryIndex,
+    aborted: Vec<AbortedEntry>,
+    index_interval_bytes: u64,
+    /// Bytes that are not written yet; they go to `position`.
+    buffer: Vec<u8>,
+    buffer_max: usize,
+    position: u64,
+}
+
+impl SegmentWriter {
+    /// Creates the files, empty. They go the way of everything that was not finished, should this
+    /// one not be: the next to write there, or the next start, disposes of them.
+    pub(in crate::storage) fn create(
+        io: &dyn Io,
+        dir: &Path,
+        swap: Swap,
+        index_interval_bytes: u64,
+        buffer_max: usize,
+    ) -> io::Result<Self> {
+        let create = |kind: SegmentFile| {
+            let file = io.open(&swap.cleaned_path(dir, kind), OpenMode::Create)?;
+            file.set_len(0)?;
+            io::Result::Ok(file)
+        };
+        Ok(Self {
+            swap,
+            log: create(SegmentFile::Log)?,
+            offset_index: create(SegmentFile::OffsetIndex)?,
+            time_index: create(SegmentFile::TimeIndex)?,
+            txn_index: create(SegmentFile::TxnIndex)?,
+            index: MemoryIndex::default(),
+            aborted: Vec::new(),
+            index_interval_bytes,
+            buffer: Vec::new(),
+            buffer_max,
+            position: 0,
+        })
+    }
+
+    /// Has everything written through something, by which it may be counted.
+    pub(in crate::storage) fn through(self, wrap: impl Fn(Arc<dyn File>) -> Arc<dyn File>) -> Self {
+        Self {
+            log: wrap(self.log),
+            offset_index: wrap(self.offset_index),
+            time_index: wrap(self.time_index),
+            txn_index: wrap(self.txn_index),
+            ..self
+        }
+    }
+
+    /// Removes the files of one that was not finished.
+    pub(in crate::storage) fn remove(io: &dyn Io, dir: &Path, swap: Swap) -> io::Result<()> {
+        for kind in SegmentFile::ALL {
+            match io.remove_file(&swap.cleaned_path(dir, kind)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a whole batch, whose header is `header`. Batches come in the order of their offsets.
+    pub(in crate::storage) fn append(
+        &mut self,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> io::Result<()> {
+        let position = self.len();
+        self.index
+            .note(self.swap.base, header, position, self.index_interval_bytes);
+        if self.buffer.len() + batch.len() > self.buffer_max {
+            self.flush()?;
+        }
+        match batch.len() >= self.buffer_max {
+            true => {
+                self.log.write_all_at(&[batch], self.position)?;
+                self.position += batch.len() as u64;
+            }
+            false => self.buffer.extend_from_slice(batch),
+        }
+        Ok(())
+    }
+
+    /// Adds an aborted transaction whose marker is in the segment, in the order of the markers.
+    pub(in crate::storage) fn add_aborted(&mut self, entry: AbortedEntry) {
+        self.aborted.push(entry);
+    }
+
+    /// Bytes of the log so far.
+    pub(in crate::storage) fn len(&self) -> u64 {
+        self.position + self.buffer.len() as u64
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.log.write_all_at(&[&self.buffer], self.position)?;
+        self.position += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes what is left and the indexes; nothing is synced. The segment gets `number`.
+    pub(in crate::storage) fn finish(mut self, number: u64) -> io::Result<Written> {
+        self.flush()?;
+        self.index.note_largest();
+        let offsets = offset_index::encode(&self.index.offsets);
+        let times = time_index::encode(&self.index.times);
+        self.offset_index.write_all_at(&[&offsets], 0)?;
+        self.time_index.write_all_at(&[&times], 0)?;
+        self.txn_index
+            .write_all_at(&[&txn_index::encode(&self.aborted)], 0)?;
+        let Swap { base, end } = self.swap;
+        let entries = (self.index.offsets.len(), self.index.times.len());
+        let aborted = AbortedIndex::in_file(&self.aborted);
+        Ok(Written {
+            segment: Segment::replacement(number, base, end, self.position, entries, aborted),
+            files: vec![self.log, self.offset_index, self.time_index, self.txn_index],
+        })
+    }
+}
