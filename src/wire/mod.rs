@@ -19,6 +19,7 @@ mod schema;
 mod writer;
 
 pub mod control;
+pub mod groups;
 pub mod metadata;
 
 pub use error::{DecodeError, EncodeError};
