@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod coordinator;
 pub mod io;
 pub mod kafka;
 pub mod model;

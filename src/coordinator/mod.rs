@@ -1,0 +1,20 @@
+//! Groups, and the offsets that they commit: pure state machines over `__consumer_offsets`.
+//!
+//! *Owns:* classic groups, committed offsets, their deadlines. *May use:* `catalog`, `wire`,
+//! `model`, `config`. *Must not know:* sockets, request types, files, the time.
+//!
+//! *Invariants:* a shard is one partition of the internal topic. What it is told comes with the
+//! time, and what follows from it is an [`Outcome`]: records, which are appended as one batch and
+//! then replayed, and answers, which leave once those records are durable. Replaying alone changes
+//! what a restart must find again, so loading is replaying. The rest (who is joining, who is
+//! waiting, when somebody is gone) is soft: a shard that is loaded anew begins without it, and
+//! members join again.
+
+pub mod classic;
+pub(crate) mod hash;
+mod outcome;
+mod timers;
+mod turn;
+
+pub use outcome::{Failure, Outcome, Reply, Waiter};
+pub use turn::GroupSettings;

@@ -1,0 +1,92 @@
+//! What follows from an event.
+
+use crate::wire::groups::GroupRecord;
+
+use super::classic::{Joined, LeftMember, Synced};
+
+/// Whom an answer goes to: a number that the caller gives, and keeps the connection under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Waiter(pub u64);
+
+/// What follows from an event: records, to be appended as one batch and replayed, and answers,
+/// which leave when everything appended so far is durable.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// In the order in which they are appended.
+    pub records: Vec<GroupRecord>,
+    /// To whoever asked now, or earlier.
+    pub replies: Vec<(Waiter, Reply)>,
+}
+
+impl Outcome {
+    /// Answers `waiter`.
+    pub(crate) fn reply(&mut self, waiter: Waiter, reply: impl Into<Reply>) {
+        self.replies.push((waiter, reply.into()));
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// To a JoinGroup.
+    Joined(Box<Joined>),
+    /// To a SyncGroup.
+    Synced(Synced),
+    /// To a Heartbeat.
+    Alive(Result<(), Failure>),
+    /// To a LeaveGroup: member by member.
+    Left(Result<Vec<LeftMember>, Failure>),
+}
+
+impl From<Joined> for Reply {
+    fn from(joined: Joined) -> Self {
+        Self::Joined(Box::new(joined))
+    }
+}
+
+impl From<Synced> for Reply {
+    fn from(synced: Synced) -> Self {
+        Self::Synced(synced)
+    }
+}
+
+/// Why a request about a group is refused; each is a code of Kafka's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Failure {
+    /// 15.
+    #[error("the coordinator is not available")]
+    CoordinatorNotAvailable,
+    /// 22.
+    #[error("the generation is not the group's")]
+    IllegalGeneration,
+    /// 23.
+    #[error("the member's protocols do not go with those of the others")]
+    InconsistentGroupProtocol,
+    /// 24.
+    #[error("the group id is not valid")]
+    InvalidGroupId,
+    /// 25.
+    #[error("no such member")]
+    UnknownMemberId,
+    /// 26.
+    #[error("the session timeout is out of bounds")]
+    InvalidSessionTimeout,
+    /// 27.
+    #[error("the group rebalances")]
+    RebalanceInProgress,
+    /// 68.
+    #[error("the group is not empty")]
+    NonEmptyGroup,
+    /// 69.
+    #[error("no such group")]
+    GroupIdNotFound,
+    /// 79.
+    #[error("the next JoinGroup must carry the member id that this one gets")]
+    MemberIdRequired,
+    /// 81.
+    #[error("the group is full")]
+    GroupMaxSizeReached,
+    /// 82.
+    #[error("another member has taken over the instance id")]
+    FencedInstanceId,
+}

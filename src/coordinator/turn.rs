@@ -1,0 +1,66 @@
+//! What a state machine is lent for one event.
+
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+use super::outcome::{Outcome, Reply, Waiter};
+use super::timers::Timers;
+
+/// What a deadline is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    /// The members of a classic group have had their time to join.
+    Join { group: String },
+    /// The members of a classic group have had their time to sync.
+    Sync { group: String },
+    /// Nothing was heard of a member for its session timeout, or the id that it was given was not
+    /// used within it.
+    Session { group: String, member: String },
+}
+
+/// Settings of groups (`group.…`), as they are now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupSettings {
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max_ms: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`.
+    pub size_max: usize,
+}
+
+/// What a state machine is lent for one event: the time, the settings, and where its consequences
+/// go.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    /// Monotonic time: for deadlines.
+    pub(crate) now: Duration,
+    /// Wall-clock time: for records.
+    pub(crate) wall: Timestamp,
+    pub(crate) settings: &'a GroupSettings,
+    pub(crate) timers: &'a mut Timers<Deadline>,
+    pub(crate) random: &'a mut fastrand::Rng,
+    pub(crate) outcome: &'a mut Outcome,
+}
+
+impl Turn<'_> {
+    /// Answers `waiter`, if there is one.
+    pub(crate) fn reply(&mut self, waiter: Option<Waiter>, reply: impl Into<Reply>) {
+        if let Some(waiter) = waiter {
+            self.outcome.reply(waiter, reply);
+        }
+    }
+
+    /// Sets a deadline so many milliseconds from now.
+    pub(crate) fn set(&mut self, deadline: Deadline, ms: i32) {
+        let delay = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        self.timers.set(deadline, self.now + delay);
+    }
+
+    pub(crate) fn cancel(&mut self, deadline: &Deadline) {
+        self.timers.cancel(deadline);
+    }
+}
