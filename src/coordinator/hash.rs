@@ -3,7 +3,7 @@
 /// The partition of `key` among `partitions`, by Java's `String.hashCode`.
 ///
 /// Java hashes UTF-16 units; `abs` of the smallest integer is 0.
-pub(crate) fn partition_for(key: &str, partitions: u32) -> i32 {
+pub fn partition_for(key: &str, partitions: u32) -> i32 {
     let hash = key.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
@@ -18,7 +18,12 @@ mod tests {
     #[test]
     fn keys_lie_where_kafka_looks_for_them() {
         // Computed with Java: Utils.abs(s.hashCode()) % 50.
-        for (key, partition) in [("", 0), ("a", 47), ("grüppe", 12), ("polygenelubricants", 0)] {
+        for (key, partition) in [
+            ("", 0),
+            ("a", 47),
+            ("grüppe", 12),
+            ("polygenelubricants", 0),
+        ] {
             assert_eq!(partition_for(key, 50), partition, "{key}");
         }
     }

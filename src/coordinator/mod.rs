@@ -1,7 +1,7 @@
 //! Groups, and the offsets that they commit: pure state machines over `__consumer_offsets`.
 //!
-//! *Owns:* classic groups, committed offsets, their deadlines. *May use:* `catalog`, `wire`,
-//! `model`, `config`. *Must not know:* sockets, request types, files, the time.
+//! *Owns:* classic groups, committed offsets, their deadlines. *May use:* `wire`, `model`,
+//! `config`. *Must not know:* sockets, request types, files, the time.
 //!
 //! *Invariants:* a shard is one partition of the internal topic. What it is told comes with the
 //! time, and what follows from it is an [`Outcome`]: records, which are appended as one batch and
@@ -11,10 +11,20 @@
 //! members join again.
 
 pub mod classic;
-pub(crate) mod hash;
+mod group;
+pub mod hash;
+mod machine;
+mod offsets;
 mod outcome;
+mod shard;
+mod subscription;
 mod timers;
 mod turn;
+mod world;
 
+pub use group::{GroupDescription, GroupKind, GroupListing, MemberDescription};
+pub use machine::{Machine, Moment};
+pub use offsets::{Commit, Committed};
 pub use outcome::{Failure, Outcome, Reply, Waiter};
-pub use turn::GroupSettings;
+pub use shard::{Identity, OffsetCommit, Shard};
+pub use world::{GroupSettings, GroupWorld, Topics};

@@ -10,17 +10,26 @@ pub struct Waiter(pub u64);
 
 /// What follows from an event: records, to be appended as one batch and replayed, and answers,
 /// which leave when everything appended so far is durable.
-#[derive(Debug, Default, PartialEq)]
-pub struct Outcome {
+#[derive(Debug, PartialEq)]
+pub struct Outcome<Record = GroupRecord, Answer = Reply> {
     /// In the order in which they are appended.
-    pub records: Vec<GroupRecord>,
+    pub records: Vec<Record>,
     /// To whoever asked now, or earlier.
-    pub replies: Vec<(Waiter, Reply)>,
+    pub replies: Vec<(Waiter, Answer)>,
 }
 
-impl Outcome {
+impl<Record, Answer> Default for Outcome<Record, Answer> {
+    fn default() -> Self {
+        Self {
+            records: Vec::new(),
+            replies: Vec::new(),
+        }
+    }
+}
+
+impl<Record, Answer> Outcome<Record, Answer> {
     /// Answers `waiter`.
-    pub(crate) fn reply(&mut self, waiter: Waiter, reply: impl Into<Reply>) {
+    pub(crate) fn reply(&mut self, waiter: Waiter, reply: impl Into<Answer>) {
         self.replies.push((waiter, reply.into()));
     }
 }
@@ -36,6 +45,12 @@ pub enum Reply {
     Alive(Result<(), Failure>),
     /// To a LeaveGroup: member by member.
     Left(Result<Vec<LeftMember>, Failure>),
+    /// To an OffsetCommit: partition by partition, as asked.
+    Committed(Result<Vec<Result<(), Failure>>, Failure>),
+    /// To an OffsetDelete: partition by partition, as asked.
+    OffsetsDeleted(Result<Vec<Result<(), Failure>>, Failure>),
+    /// To one group of a DeleteGroups.
+    Deleted(Result<(), Failure>),
 }
 
 impl From<Joined> for Reply {
@@ -53,6 +68,12 @@ impl From<Synced> for Reply {
 /// Why a request about a group is refused; each is a code of Kafka's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
+    /// 3.
+    #[error("there is no such partition")]
+    UnknownTopicOrPartition,
+    /// 12.
+    #[error("the metadata of the offset is too long")]
+    OffsetMetadataTooLarge,
     /// 15.
     #[error("the coordinator is not available")]
     CoordinatorNotAvailable,
@@ -86,6 +107,9 @@ pub enum Failure {
     /// 81.
     #[error("the group is full")]
     GroupMaxSizeReached,
+    /// 86.
+    #[error("the group subscribes to the topic")]
+    GroupSubscribedToTopic,
     /// 82.
     #[error("another member has taken over the instance id")]
     FencedInstanceId,

@@ -6,6 +6,7 @@ use crate::model::Timestamp;
 
 use super::outcome::{Outcome, Reply, Waiter};
 use super::timers::Timers;
+use super::world::GroupSettings;
 
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,19 +18,8 @@ pub(crate) enum Deadline {
     /// Nothing was heard of a member for its session timeout, or the id that it was given was not
     /// used within it.
     Session { group: String, member: String },
-}
-
-/// Settings of groups (`group.…`), as they are now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupSettings {
-    /// `group.min.session.timeout.ms`.
-    pub session_timeout_min_ms: i32,
-    /// `group.max.session.timeout.ms`.
-    pub session_timeout_max_ms: i32,
-    /// `group.initial.rebalance.delay.ms`.
-    pub initial_rebalance_delay_ms: i32,
-    /// `group.max.size`.
-    pub size_max: usize,
+    /// Expired offsets are looked for.
+    Expiry,
 }
 
 /// What a state machine is lent for one event: the time, the settings, and where its consequences

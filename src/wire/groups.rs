@@ -37,7 +37,7 @@ schema! {
         commit_timestamp: i64 = 0, since 0;
         /// When it expires; -1 if the client, one of long ago, did not say.
         expire_timestamp: i64 = -1, since 1, until 1;
-        /// The topic's id.
+        /// The topic's id; nil in records that Kafka before 4.1 wrote.
         topic_id: Uuid = Uuid::nil(), since 4, tag 0;
     }
 
@@ -312,7 +312,7 @@ record_set! {
     1 => OffsetCommit(
         OffsetCommitKey, OffsetCommitValue,
         // A time of expiry fits into one version only.
-        written |value| if value.expire_timestamp == -1 { 3 } else { 1 }
+        written |value| if value.expire_timestamp == -1 { 4 } else { 1 }
     ),
     /// A generation of a classic group.
     2 => ClassicGroup(GroupKey, GroupMetadataValue, written |_| 3),

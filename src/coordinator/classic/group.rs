@@ -175,9 +175,10 @@ impl ClassicGroup {
             return true;
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && self.candidates().iter().any(|candidate| {
-                protocols.iter().any(|offered| offered.name == *candidate)
-            })
+            && self
+                .candidates()
+                .iter()
+                .any(|candidate| protocols.iter().any(|offered| offered.name == *candidate))
     }
 
     /// Protocols that all members offer, in the first member's order.
@@ -186,7 +187,11 @@ impl ClassicGroup {
         let Some(first) = members.next() else {
             return Vec::new();
         };
-        let mut names: Vec<&str> = first.protocols.iter().map(|each| each.name.as_str()).collect();
+        let mut names: Vec<&str> = first
+            .protocols
+            .iter()
+            .map(|each| each.name.as_str())
+            .collect();
         for member in members {
             names.retain(|name| member.metadata(name).is_some());
         }
@@ -210,7 +215,10 @@ impl ClassicGroup {
 
     /// Milliseconds that the slowest member may take to join.
     pub(super) fn rebalance_timeout_ms(&self) -> i32 {
-        let timeouts = self.members.values().map(|member| member.rebalance_timeout_ms);
+        let timeouts = self
+            .members
+            .values()
+            .map(|member| member.rebalance_timeout_ms);
         timeouts.max().unwrap_or(0)
     }
 

@@ -51,9 +51,7 @@ impl Member {
     /// Its choice among `candidates`: the one that it prefers.
     pub(crate) fn vote(&self, candidates: &[&str]) -> Option<&str> {
         let names = self.protocols.iter().map(|each| each.name.as_str());
-        names
-            .into_iter()
-            .find(|name| candidates.contains(name))
+        names.into_iter().find(|name| candidates.contains(name))
     }
 
     /// As a record keeps it, for the chosen protocol.

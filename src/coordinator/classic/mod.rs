@@ -9,16 +9,15 @@
 //! | Stable | have their assignments | somebody joins, leaves, or is gone |
 //! | Dead | none | never: the group is deleted |
 
+mod admin;
 mod group;
 mod member;
 mod rebalance;
 mod requests;
-#[cfg(test)]
-mod tests;
 
 use bytes::Bytes;
 
-pub(crate) use group::{ClassicGroup, State};
+pub(crate) use group::ClassicGroup;
 pub use member::Protocol;
 
 use super::Failure;

@@ -38,21 +38,35 @@ impl ClassicGroup {
             self.member_added = false;
             self.gather_ms_left = self.rebalance_timeout_ms().saturating_sub(delay).max(0);
             turn.set(self.join_deadline(), delay);
-        } else if self.all_joined() {
+        } else if first || self.all_joined() {
+            // Nobody was there before: ids that were given out are not waited for.
             self.complete_join(turn);
         } else {
             turn.set(self.join_deadline(), self.rebalance_timeout_ms());
         }
     }
 
+    /// One of the group's deadlines has passed.
+    pub(crate) fn time_is_over(&mut self, deadline: &Deadline, turn: &mut Turn<'_>) {
+        match deadline {
+            Deadline::Join { .. } => self.join_time_is_over(turn),
+            Deadline::Sync { .. } => self.sync_time_is_over(turn),
+            Deadline::Session { member, .. } => self.session_is_over(member, turn),
+            Deadline::Expiry => {}
+        }
+    }
+
     /// The time to join is over. An empty group's first rebalance is put off as long as members
     /// keep coming, at most for the rebalance timeout.
-    pub(crate) fn join_time_is_over(&mut self, turn: &mut Turn<'_>) {
+    fn join_time_is_over(&mut self, turn: &mut Turn<'_>) {
         if self.state != State::PreparingRebalance {
             return;
         }
         if self.gathering && self.member_added && self.gather_ms_left > 0 {
-            let delay = turn.settings.initial_rebalance_delay_ms.min(self.gather_ms_left);
+            let delay = turn
+                .settings
+                .initial_rebalance_delay_ms
+                .min(self.gather_ms_left);
             self.member_added = false;
             self.gather_ms_left -= delay;
             turn.set(self.join_deadline(), delay);
@@ -142,7 +156,7 @@ impl ClassicGroup {
     }
 
     /// The time to sync is over: who did not is out, and the rest begins again.
-    pub(crate) fn sync_time_is_over(&mut self, turn: &mut Turn<'_>) {
+    fn sync_time_is_over(&mut self, turn: &mut Turn<'_>) {
         if !matches!(self.state, State::CompletingRebalance | State::Stable) {
             return;
         }
@@ -157,7 +171,7 @@ impl ClassicGroup {
     }
 
     /// Nothing was heard of a member for its session timeout.
-    pub(crate) fn session_is_over(&mut self, id: &str, turn: &mut Turn<'_>) {
+    fn session_is_over(&mut self, id: &str, turn: &mut Turn<'_>) {
         if self.state == State::Dead {
             return;
         }
@@ -171,9 +185,8 @@ impl ClassicGroup {
         }
         let was_promised = self.promised.contains(id);
         self.dismiss(id, turn);
-        match was_promised {
-            true if self.state != State::PreparingRebalance => {}
-            true | false => self.rebalance_or_go_on(turn),
+        if !was_promised || self.state == State::PreparingRebalance {
+            self.rebalance_or_go_on(turn);
         }
     }
 

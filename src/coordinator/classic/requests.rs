@@ -6,7 +6,7 @@ use super::group::{ClassicGroup, State};
 use super::member::Member;
 use super::{Join, Joined, Leave, LeftMember, Sync, Synced};
 use crate::coordinator::turn::{Deadline, Turn};
-use crate::coordinator::{Failure, Waiter};
+use crate::coordinator::{Failure, Identity, Waiter};
 
 /// How long a new member may wait for its first answer, in milliseconds. It has no id that it
 /// could send heartbeats with, and a client that gave up waiting asks anew under another one:
@@ -138,7 +138,14 @@ impl ClassicGroup {
 
     /// A static member comes back without its id: it goes on as `new`. Nobody has to rebalance if
     /// the group is stable and its protocol stays.
-    fn take_over(&mut self, old: &str, new: &str, request: Join, waiter: Waiter, turn: &mut Turn<'_>) {
+    fn take_over(
+        &mut self,
+        old: &str,
+        new: &str,
+        request: Join,
+        waiter: Waiter,
+        turn: &mut Turn<'_>,
+    ) {
         let leader_before = self.leader.clone();
         turn.cancel(&self.session(old));
         self.replace_static(old, new, turn);
@@ -257,28 +264,22 @@ impl ClassicGroup {
     }
 
     /// A member says that it is there.
-    pub(crate) fn heartbeat(
-        &mut self,
-        id: &str,
-        instance: Option<&str>,
-        generation: i32,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn heartbeat(&mut self, who: &Identity, turn: &mut Turn<'_>) -> Result<(), Failure> {
         if self.state == State::Dead {
             return Err(Failure::CoordinatorNotAvailable);
         }
-        self.validate(id, instance)?;
-        if generation != self.generation {
+        self.validate(&who.member_id, who.instance_id.as_deref())?;
+        if who.generation != self.generation {
             return Err(Failure::IllegalGeneration);
         }
         match self.state {
             State::Empty => Err(Failure::UnknownMemberId),
             State::PreparingRebalance => {
-                self.hear_of(id, turn);
+                self.hear_of(&who.member_id, turn);
                 Err(Failure::RebalanceInProgress)
             }
             State::CompletingRebalance | State::Stable => {
-                self.hear_of(id, turn);
+                self.hear_of(&who.member_id, turn);
                 Ok(())
             }
             State::Dead => Err(Failure::CoordinatorNotAvailable),

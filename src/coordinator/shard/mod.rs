@@ -1,0 +1,138 @@
+//! The groups of one partition of `__consumer_offsets`.
+
+mod admin;
+mod classic;
+mod commits;
+mod replay;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::classic::ClassicGroup;
+use super::group::Group;
+use super::machine::{Machine, Moment};
+use super::offsets::Offsets;
+use super::outcome::{Outcome, Reply};
+use super::timers::Timers;
+use super::turn::{Deadline, Turn};
+use super::world::GroupWorld;
+use crate::wire::groups::GroupRecord;
+
+pub use commits::OffsetCommit;
+
+/// A member, as a request names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Member id; empty for who is no member.
+    pub member_id: String,
+    /// `group.instance.id`.
+    pub instance_id: Option<String>,
+    /// Generation, or epoch, that the member believes in; -1 for none.
+    pub generation: i32,
+}
+
+/// The groups of one partition of `__consumer_offsets`.
+///
+/// Events answer with what follows from them; see [`Machine`].
+#[derive(Debug)]
+pub struct Shard {
+    groups: HashMap<String, Group>,
+    offsets: Offsets,
+    timers: Timers<Deadline>,
+    random: fastrand::Rng,
+}
+
+impl Shard {
+    /// A shard that nothing was loaded into yet; `seed` makes member ids repeatable.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            groups: HashMap::new(),
+            offsets: Offsets::default(),
+            timers: Timers::default(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Runs `event` with a group, and with what groups are lent.
+    fn with_group<T>(
+        &mut self,
+        id: &str,
+        moment: Moment<'_, GroupWorld>,
+        outcome: &mut Outcome,
+        event: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(id)?;
+        let mut turn = Turn {
+            now: moment.now,
+            wall: moment.wall,
+            settings: &moment.world.settings,
+            timers: &mut self.timers,
+            random: &mut self.random,
+            outcome,
+        };
+        Some(event(group, &mut turn))
+    }
+
+    /// The group of that name, made if there is none: one without members.
+    fn make_group(&mut self, id: &str, moment: Moment<'_, GroupWorld>) {
+        if !self.groups.contains_key(id) {
+            let group = ClassicGroup::new(id, moment.wall);
+            self.groups.insert(id.to_owned(), Group::Classic(group));
+        }
+    }
+
+    fn set_expiry(&mut self, moment: Moment<'_, GroupWorld>) {
+        let interval = u64::try_from(moment.world.settings.offsets_check_interval_ms);
+        let interval = Duration::from_millis(interval.unwrap_or(1).max(1));
+        self.timers.set(Deadline::Expiry, moment.now + interval);
+    }
+}
+
+impl Machine for Shard {
+    type Record = GroupRecord;
+    type Reply = Reply;
+    type World = GroupWorld;
+
+    fn load(&mut self, record: GroupRecord) {
+        self.load_record(record);
+    }
+
+    /// Sessions of all members begin anew, and offsets of topics that are gone are deleted.
+    fn loaded(&mut self, moment: Moment<'_, GroupWorld>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let ids: Vec<String> = self.groups.keys().cloned().collect();
+        for id in ids {
+            self.with_group(&id, moment, &mut outcome, |group, turn| {
+                group.begin_sessions(turn);
+            });
+        }
+        self.set_expiry(moment);
+        self.forget_lost_topics(moment, &mut outcome);
+        outcome
+    }
+
+    fn replay(&mut self, record: GroupRecord) {
+        self.replay_record(record);
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    fn pass_time(&mut self, moment: Moment<'_, GroupWorld>) -> Option<Outcome> {
+        let deadline = self.timers.pop_due(moment.now)?;
+        let mut outcome = Outcome::default();
+        let (Deadline::Join { group: id }
+        | Deadline::Sync { group: id }
+        | Deadline::Session { group: id, .. }) = &deadline
+        else {
+            self.set_expiry(moment);
+            self.expire_offsets(moment, &mut outcome);
+            return Some(outcome);
+        };
+        self.with_group(id, moment, &mut outcome, |group, turn| match group {
+            Group::Classic(group) => group.time_is_over(&deadline, turn),
+        });
+        Some(outcome)
+    }
+}

@@ -1,0 +1,41 @@
+//! What groups have to know of the rest of the broker.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// Settings of groups (`group.…`, `offsets.…`), as they are now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupSettings {
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max_ms: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`.
+    pub size_max: usize,
+    /// `offset.metadata.max.bytes`; Kafka counts UTF-16 units.
+    pub offset_metadata_max: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_check_interval_ms: i64,
+}
+
+/// The topics of the broker, as they are now.
+pub trait Topics: std::fmt::Debug + Send + Sync {
+    /// The id of a topic.
+    fn id(&self, name: &str) -> Option<Uuid>;
+    /// How many partitions a topic has; 0 if there is none of that name.
+    fn partitions(&self, name: &str) -> i32;
+}
+
+/// What a shard of groups is lent with every event.
+#[derive(Clone, Debug)]
+pub struct GroupWorld {
+    /// Settings.
+    pub settings: Arc<GroupSettings>,
+    /// Topics.
+    pub topics: Arc<dyn Topics>,
+}
