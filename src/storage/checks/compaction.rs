@@ -819,4 +819,11 @@ mod tests {
         assert!(all.cleanings > 200 && all.records_gone > 1_000, "{all:?}");
         assert!(all.cuts > 100 && all.retries > 100, "{all:?}");
     }
+
+    #[test]
+    fn aborted_records_go_though_indexes_of_different_times_tell_of_them() {
+        for _ in 0..10 {
+            check_compaction(5_001_120, 50).unwrap();
+        }
+    }
 }

@@ -79,14 +79,13 @@ impl Pass<'_> {
         };
         let gaps_end = extents.last().map_or(end, |last| Offset(last.end));
         let mut filter = Filter::new(&keys, self.now, config.delete_retention_ms, self.part.end);
-        let mut first = true;
         for range in group(&extents, bounds) {
             let end = extents.get(range.end - 1).map(|last| Offset(last.end));
             let (Some(old), Some(end)) = (segments.get(range), end) else {
                 return Err(CleanError::Changed);
             };
             filter.last_batches = self.log.last_batches(self.now);
-            self.clean_group(old, end, gaps_end, &view, &mut filter, &mut first, counts)?;
+            self.clean_group(old, end, gaps_end, &view, &mut filter, counts)?;
         }
         Ok(end)
     }
@@ -113,7 +112,7 @@ impl Pass<'_> {
         let Part { first_dirty, end } = self.part;
         let mut transactions = Transactions::default();
         let aborted = self.log.aborted_between(first_dirty, end)?;
-        transactions.add_aborted(&aborted, first_dirty, true);
+        transactions.add_aborted(&aborted, first_dirty);
         let mut walk = Walk::new(self.log, view, self.throttle, self.buffer_bytes);
         let dirty = view.segments_from(first_dirty);
         for (segment, next) in dirty.iter().zip(dirty.iter().skip(1)) {
@@ -190,10 +189,6 @@ impl Pass<'_> {
     }
 
     /// Writes the segments `old`, which end at `end`, as one, and puts it in their place.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of a pass, in one place"
-    )]
     fn clean_group(
         &self,
         old: &[Arc<Segment>],
@@ -201,7 +196,6 @@ impl Pass<'_> {
         gaps_end: Offset,
         view: &View,
         filter: &mut Filter<'_>,
-        first: &mut bool,
         counts: &mut Counts,
     ) -> Result<(), CleanError> {
         let (context, core) = (self.log.context(), &self.log.context().core);
@@ -228,7 +222,7 @@ impl Pass<'_> {
                 let throttle = self.throttle.clone();
                 Arc::new(Throttled { file, throttle })
             });
-            let changed = self.write_group(old, view, filter, first, &mut writer, counts)?;
+            let changed = self.write_group(old, view, filter, &mut writer, counts)?;
             match changed || old.len() > 1 {
                 true => Ok(Some(writer.finish(core.next_segment())?)),
                 false => Ok(None),
@@ -264,7 +258,6 @@ impl Pass<'_> {
         old: &[Arc<Segment>],
         view: &View,
         filter: &mut Filter<'_>,
-        first: &mut bool,
         writer: &mut SegmentWriter,
         counts: &mut Counts,
     ) -> Result<bool, CleanError> {
@@ -273,9 +266,7 @@ impl Pass<'_> {
         for segment in old {
             let end = segment.end().ok_or(CleanError::Changed)?;
             let aborted = self.log.aborted_between(segment.base, end)?;
-            filter
-                .transactions
-                .add_aborted(&aborted, segment.base, std::mem::take(first));
+            filter.transactions.add_aborted(&aborted, segment.base);
             walk.segment(segment, 0, |header, batch| {
                 self.check()?;
                 let (fate, aborted) = filter

@@ -21,6 +21,9 @@ pub(super) struct Transactions {
     aborted: HashMap<i64, (AbortedEntry, bool)>,
     /// Aborted transactions that begin later: first offset, producer, marker, last stable offset.
     ahead: BinaryHeap<Reverse<(Offset, i64, Offset, Offset)>>,
+    /// The markers of the aborted transactions that were added, at or above the segment at hand:
+    /// of two entries of one transaction, found at different times, one counts.
+    added: HashSet<Offset>,
 }
 
 /// What becomes of a control batch.
@@ -34,18 +37,23 @@ pub(super) enum Marker {
 }
 
 impl Transactions {
-    /// Adds aborted transactions of a segment that the walk is about to enter: those that the
-    /// segments before did not have, or all, if it is the first.
-    pub(super) fn add_aborted(&mut self, entries: &[AbortedEntry], segment: Offset, first: bool) {
+    /// Adds the aborted transactions that overlap the segment with this base, which the walk is
+    /// about to enter; those that are known from segments before it count once.
+    ///
+    /// One that began before the segment may be new here. Where indexes were lost, entries are
+    /// found again in what cleaning left, and know nothing of a first batch that is gone: so one
+    /// entry may say that all transactions are decided up to here, by which the search for a
+    /// segment before this one ended, and a later entry still name that older beginning.
+    pub(super) fn add_aborted(&mut self, entries: &[AbortedEntry], segment: Offset) {
+        self.added.retain(|marker| *marker >= segment);
         for entry in entries {
-            // Whatever began before this segment overlaps the one before it, too.
-            if first || entry.first >= segment {
-                let AbortedEntry {
-                    producer_id,
-                    first,
-                    last,
-                    last_stable,
-                } = *entry;
+            let AbortedEntry {
+                producer_id,
+                first,
+                last,
+                last_stable,
+            } = *entry;
+            if self.added.insert(last) {
                 self.ahead
                     .push(Reverse((first, producer_id, last, last_stable)));
             }
@@ -66,7 +74,10 @@ impl Transactions {
                 last,
                 last_stable,
             };
-            self.aborted.entry(producer_id).or_insert((entry, false));
+            let known = self.aborted.entry(producer_id).or_insert((entry, false));
+            if known.0.last < first {
+                *known = (entry, false);
+            }
         }
     }
 
@@ -77,11 +88,11 @@ impl Transactions {
             return false;
         }
         match self.aborted.get_mut(&header.producer_id) {
-            Some((_, seen)) => {
+            Some((entry, seen)) if header.base_offset <= entry.last => {
                 *seen = true;
                 true
             }
-            None => {
+            Some(_) | None => {
                 self.committed.insert(header.producer_id);
                 false
             }
@@ -165,7 +176,7 @@ mod tests {
     fn markers_are_needed_while_there_are_batches_of_their_transactions() {
         let mut walk = Transactions::default();
         let entries = [entry(1, 10, 13), entry(1, 20, 21)];
-        walk.add_aborted(&entries, Offset(0), true);
+        walk.add_aborted(&entries, Offset(0));
         assert!(!walk.pass_batch(&data(5, 1)), "an earlier transaction");
         assert_eq!(control(&mut walk, &end(6, 1, true)), Marker::Needed(None));
         assert!(walk.pass_batch(&data(10, 1)));
@@ -182,11 +193,24 @@ mod tests {
     fn a_transaction_over_several_segments_is_begun_once() {
         let mut walk = Transactions::default();
         let across = [entry(1, 10, 30)];
-        walk.add_aborted(&across, Offset(0), true);
+        walk.add_aborted(&across, Offset(0));
         assert!(walk.pass_batch(&data(10, 1)));
-        walk.add_aborted(&across, Offset(20), false);
+        walk.add_aborted(&across, Offset(20));
         assert!(walk.pass_batch(&data(20, 1)));
         assert_ne!(control(&mut walk, &end(30, 1, false)), Marker::Unneeded);
         assert!(!walk.pass_batch(&data(31, 1)), "the next is committed");
+    }
+
+    #[test]
+    fn a_transaction_that_is_told_of_late_is_aborted_still() {
+        let mut walk = Transactions::default();
+        // Its first batch is gone, and the search for the segments before ended at another entry.
+        walk.add_aborted(&[entry(2, 12, 27)], Offset(0));
+        assert!(walk.pass_batch(&data(12, 2)));
+        walk.add_aborted(&[entry(2, 12, 27), entry(1, 4, 43)], Offset(16));
+        assert!(walk.pass_batch(&data(26, 1)));
+        assert_ne!(control(&mut walk, &end(27, 2, false)), Marker::Unneeded);
+        assert_ne!(control(&mut walk, &end(43, 1, false)), Marker::Unneeded);
+        assert!(!walk.pass_batch(&data(44, 1)), "the next is committed");
     }
 }
