@@ -1,7 +1,7 @@
 //! Groups, and the offsets that they commit: pure state machines over `__consumer_offsets`.
 //!
-//! *Owns:* classic groups, committed offsets, their deadlines. *May use:* `wire`, `model`,
-//! `config`. *Must not know:* sockets, request types, files, the time.
+//! *Owns:* classic groups, consumer groups, committed offsets, their deadlines. *May use:* `wire`,
+//! `model`, `config`. *Must not know:* sockets, request types, files, the time.
 //!
 //! *Invariants:* a shard is one partition of the internal topic. What it is told comes with the
 //! time, and what follows from it is an [`Outcome`]: records, which are appended as one batch and
@@ -11,6 +11,7 @@
 //! members join again.
 
 pub mod classic;
+pub mod consumer;
 mod group;
 pub mod hash;
 mod machine;
