@@ -56,13 +56,14 @@ const UNKNOWN: i16 = 3;
 struct Shared {
     address: String,
     over: AtomicBool,
-    /// The topic that producers write to.
-    topic: Mutex<String>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// The topic that producers write to: chosen and noted in the ledger in one step, or a batch
+    /// would be noted of a topic that is gone.
+    topic: String,
     ledger: Ledger,
     refused: u64,
     answer_ms_max: f64,
@@ -107,7 +108,8 @@ impl Shared {
         let mut sequences = std::collections::HashMap::<Partition, i32>::new();
         let mut next = Value::new(number, 0);
         while !self.is_over() {
-            let to: Partition = (lock(&self.topic).clone(), i32::from(number) % PARTITIONS);
+            let mut state = lock(&self.state);
+            let to: Partition = (state.topic.clone(), i32::from(number) % PARTITIONS);
             let sequence = sequences.entry(to.clone()).or_default();
             let producer = (id, epoch, *sequence);
             let sent = Sent {
@@ -117,12 +119,13 @@ impl Shared {
                 promised: true,
                 answered: None,
             };
+            let ticket = state.ledger.send(&to, sent);
+            drop(state);
             let batch = ToPartition {
                 topic: to.0.clone(),
                 partition: to.1,
                 batch: reading::batch(next, RECORDS, producer, now()),
             };
-            let ticket = lock(&self.state).ledger.send(&to, sent);
             loop {
                 let begin = Instant::now();
                 let answer = client.produce(-1, batch.clone()).expect("an answer");
@@ -148,7 +151,7 @@ impl Shared {
                 }
                 drop(state);
                 std::thread::sleep(BACKOFF);
-                if self.is_over() || *lock(&self.topic) != to.0 {
+                if self.is_over() || lock(&self.state).topic != to.0 {
                     break;
                 }
             }
@@ -266,8 +269,10 @@ fn fill_and_free(options: &Options, disk: &Disk, figure: &mut Figure) -> Result<
     let shared = Shared {
         address: node.address().to_owned(),
         over: AtomicBool::new(false),
-        topic: Mutex::new("a".to_owned()),
-        state: Mutex::default(),
+        state: Mutex::new(State {
+            topic: "a".to_owned(),
+            ..State::default()
+        }),
     };
     let resumed = std::thread::scope(|scope| {
         scope.spawn(|| shared.produce(1));
@@ -329,7 +334,7 @@ fn rounds(
     delete_records(shared, client, "a")?;
     resumed.push(("delete_records", shared.wait_until_writing()?));
 
-    "b".clone_into(&mut lock(&shared.topic));
+    "b".clone_into(&mut lock(&shared.state).topic);
     shared.wait_until_full()?;
     std::thread::sleep(FULL_FOR);
     let body = json!({"topics": [{"name": "b"}], "timeoutMs": 10_000});
@@ -338,12 +343,13 @@ fn rounds(
     if !matches!(code, Ok(Some(0))) {
         return Err(format!("DeleteTopics: {code:?}"));
     }
-    for partition in 0..PARTITIONS {
-        lock(&shared.state)
-            .ledger
-            .forget(&("b".to_owned(), partition));
+    {
+        let mut state = lock(&shared.state);
+        "a".clone_into(&mut state.topic);
+        for partition in 0..PARTITIONS {
+            state.ledger.forget(&("b".to_owned(), partition));
+        }
     }
-    "a".clone_into(&mut lock(&shared.topic));
     resumed.push(("delete_topic", shared.wait_until_writing()?));
 
     let hog = Hog::fill(&disk.join("hog"))?;

@@ -262,8 +262,8 @@ impl Shared {
         lock(&self.complaints).push(what);
     }
 
-    /// Waits for a broker, and connects; `None` when it is over.
-    fn connect(&self) -> Option<Client> {
+    /// Waits for a broker, and connects; `None` when it is over. With the number of its coming.
+    fn connect(&self) -> Option<(Client, u64)> {
         loop {
             let mut broker = lock(&self.broker);
             while broker.0.is_none() && !self.is_over() {
@@ -275,18 +275,20 @@ impl Shared {
             if self.is_over() {
                 return None;
             }
-            let address = broker.0.clone().unwrap_or_default();
+            let (address, came) = (broker.0.clone().unwrap_or_default(), broker.1);
             drop(broker);
             match Client::connect(&address) {
-                Ok(client) => return Some(client),
+                Ok(client) => return Some((client, came)),
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
     }
 
-    /// Whether a broker is there.
-    fn is_up(&self) -> bool {
-        lock(&self.broker).0.is_some()
+    /// Whether the broker is there that came as the `came`th, and not its successor: whoever was
+    /// held up for so long must not count what it heard from the one that is gone.
+    fn is_up(&self, came: u64) -> bool {
+        let broker = lock(&self.broker);
+        broker.0.is_some() && broker.1 == came
     }
 }
 
@@ -368,15 +370,15 @@ impl Producer {
     }
 
     fn run(&mut self) {
-        while let Some(mut client) = self.shared.connect() {
-            match self.talk(&mut client) {
+        while let Some((mut client, came)) = self.shared.connect() {
+            match self.talk(&mut client, came) {
                 Err(Broken::Over) => return,
                 Err(Broken::Again) | Ok(()) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
     }
 
-    fn talk(&mut self, client: &mut Client) -> Result<(), Broken> {
+    fn talk(&mut self, client: &mut Client, came: u64) -> Result<(), Broken> {
         let id = match self.id {
             Some(id) => id,
             None => *self.id.insert(client.producer_id()?),
@@ -406,11 +408,11 @@ impl Producer {
                 };
             }
             let answers = client.receive_produce()?;
-            if !self.shared.is_up() {
+            if !self.shared.is_up(came) {
                 return Err(Broken::Again);
             }
             for answer in answers {
-                self.take(&answer)?;
+                self.take(&answer, came)?;
             }
         }
     }
@@ -453,7 +455,7 @@ impl Producer {
         batches
     }
 
-    fn take(&mut self, answer: &Produced) -> Result<(), Broken> {
+    fn take(&mut self, answer: &Produced, came: u64) -> Result<(), Broken> {
         let shared = &self.shared;
         let lane = self
             .lanes
@@ -485,7 +487,7 @@ impl Producer {
             std::thread::sleep(Duration::from_millis(200));
         } else if oldest.refused == REFUSALS_MAX {
             shared.complain(format!("refused {REFUSALS_MAX} times: {answer:?}"));
-        } else if shared.is_up() {
+        } else if shared.is_up(came) {
             std::thread::sleep(Duration::from_millis(10));
         }
         Err(Broken::Again)
@@ -526,13 +528,13 @@ impl Unpromised {
     }
 
     fn run(&mut self) {
-        while let Some(mut client) = self.shared.connect() {
-            let _ = self.talk(&mut client);
+        while let Some((mut client, came)) = self.shared.connect() {
+            let _ = self.talk(&mut client, came);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    fn talk(&mut self, client: &mut Client) -> io::Result<()> {
+    fn talk(&mut self, client: &mut Client, came: u64) -> io::Result<()> {
         while !self.shared.is_over() {
             let at = self.random.usize(..self.partitions.len());
             let partition = &self.partitions[at];
@@ -554,7 +556,7 @@ impl Unpromised {
                 batch: reading::batch(first, count, nobody, now()),
             };
             let answer = client.produce(1, batch)?;
-            if answer.code != 0 || !self.shared.is_up() {
+            if answer.code != 0 || !self.shared.is_up(came) {
                 return Ok(());
             }
             if let Err(reason) = lock(&self.shared.ledger).answer(&ticket, answer.base_offset) {
@@ -581,12 +583,12 @@ const SIDE_TOPICS: u32 = 6;
 
 impl Housekeeper {
     fn run(&mut self) {
-        while let Some(mut client) = self.shared.connect() {
+        while let Some((mut client, came)) = self.shared.connect() {
             let begin = Instant::now();
             while !self.shared.is_over() {
                 let done = match self.random.u8(..3) {
-                    0 => self.delete_records(&mut client),
-                    _ => self.change_topic(&mut client),
+                    0 => self.delete_records(&mut client, came),
+                    _ => self.change_topic(&mut client, came),
                 };
                 if done.is_err() {
                     break;
@@ -600,7 +602,7 @@ impl Housekeeper {
     }
 
     /// Deletes up to some acknowledged record.
-    fn delete_records(&mut self, client: &mut Client) -> io::Result<()> {
+    fn delete_records(&mut self, client: &mut Client, came: u64) -> io::Result<()> {
         let at = self.random.usize(..self.partitions.len());
         let partition = self.partitions[at].clone();
         let known = {
@@ -619,7 +621,7 @@ impl Housekeeper {
         }
         lock(&self.shared.ledger).ask_to_delete(&partition, below);
         let (code, log_start) = client.delete_records(&partition.0, partition.1, below)?;
-        if code == 0 && self.shared.is_up() {
+        if code == 0 && self.shared.is_up(came) {
             lock(&self.shared.ledger).deleted(&partition, below);
             if log_start < below {
                 self.shared.complain(format!(
@@ -631,7 +633,7 @@ impl Housekeeper {
     }
 
     /// Creates a topic and puts something in it, or deletes it.
-    fn change_topic(&mut self, client: &mut Client) -> io::Result<()> {
+    fn change_topic(&mut self, client: &mut Client, came: u64) -> io::Result<()> {
         let name = format!("side-{}", self.random.u32(..SIDE_TOPICS));
         let was = lock(&self.shared.side_topics).get(&name).copied();
         self.set(&name, Existence::Unknown);
@@ -639,7 +641,7 @@ impl Housekeeper {
             self.forget(&name);
             let body = json!({"topics": [{"name": name}], "timeoutMs": 10_000});
             let answer = client.ask("DeleteTopics", 6, &body)?;
-            if !self.shared.is_up() {
+            if !self.shared.is_up(came) {
                 return Ok(());
             }
             // 3: an earlier deletion, which was not answered, was done.
@@ -655,7 +657,7 @@ impl Housekeeper {
             return Ok(());
         }
         match create(client, &name, 2, &json!([]))? {
-            _ if !self.shared.is_up() => return Ok(()),
+            _ if !self.shared.is_up(came) => return Ok(()),
             0 => {}
             // An earlier creation, which was not answered, was done, or a deletion was not: it
             // may hold records that nobody knows of any more.
@@ -687,7 +689,7 @@ impl Housekeeper {
                 batch: reading::batch(first, 3, nobody, now()),
             };
             let answer = client.produce(-1, batch)?;
-            if answer.code == 0 && self.shared.is_up() {
+            if answer.code == 0 && self.shared.is_up(came) {
                 let noted = lock(&self.shared.ledger).answer(&ticket, answer.base_offset);
                 if let Err(reason) = noted {
                     self.shared.complain(reason);
