@@ -28,7 +28,8 @@ use crate::io::Persist;
 use crate::storage::core::Core;
 use crate::storage::durability::journal::NoteError;
 use crate::storage::durability::parallel::Crew;
-use crate::storage::log::partition_log::{Log, Means, Synced, Syncing};
+use crate::storage::log::partition_log::Log;
+use crate::storage::log::sync::{Means, Synced, Syncing};
 
 /// Files that are synced at the same time.
 ///

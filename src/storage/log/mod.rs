@@ -9,9 +9,12 @@
 //! derived from them, but for what `docs/ARCHITECTURE.md` calls primary.
 
 pub(in crate::storage) mod aborted;
+mod append;
+mod beside;
 pub(in crate::storage) mod epochs;
 pub(in crate::storage) mod file_cache;
 pub(in crate::storage) mod lookup;
+pub(in crate::storage) mod memory_index;
 pub(in crate::storage) mod offsets;
 pub(in crate::storage) mod partition_log;
 pub(in crate::storage) mod passing;
@@ -21,5 +24,8 @@ pub(in crate::storage) mod progress;
 pub(in crate::storage) mod read;
 pub(in crate::storage) mod scan;
 pub(in crate::storage) mod segment;
+pub(in crate::storage) mod sync;
 pub(in crate::storage) mod transactions;
+mod unsynced;
+mod verified;
 pub(in crate::storage) mod watch;

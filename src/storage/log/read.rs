@@ -8,10 +8,11 @@ use crate::io::{File, read_full_at};
 use crate::model::Offset;
 use crate::model::limits::SENDFILE_BYTES_MIN;
 
+use crate::storage::log::memory_index::MemoryIndex;
 use crate::storage::log::offsets::{Mark, View};
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
-use crate::storage::log::segment::{MemoryIndex, Segment};
+use crate::storage::log::segment::Segment;
 use crate::storage::outcome::{AbortedTransaction, Isolation, ReadError, ReadOutcome, RecordBytes};
 use crate::storage::recovery::damage::Lost;
 

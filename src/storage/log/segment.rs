@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
-use crate::batch::BatchHeader;
 use crate::io::{File, OpenMode, read_full_at};
 use crate::model::{Offset, Timestamp};
 
@@ -20,13 +19,11 @@ use crate::storage::format::offset_index::{self, OffsetEntry};
 use crate::storage::format::time_index::{self, TimeEntry};
 use crate::storage::log::aborted::AbortedIndex;
 use crate::storage::log::file_cache::{FileCache, FileKey, FileKind};
+use crate::storage::log::memory_index::{MemoryIndex, relative};
 use crate::storage::log::scan::{Depth, Scan};
+use crate::storage::log::verified::Verified;
 use crate::storage::recovery::damage::Lost;
 use crate::storage::upkeep::retention::Touched;
-
-/// Verified stretches that are remembered for one segment; more would mean that readers hop
-/// about, and checking a stretch again costs little.
-const VERIFIED_STRETCHES_MAX: usize = 64;
 
 /// Where the files of a log are, and the cache that opens them.
 #[derive(Clone, Copy, Debug)]
@@ -71,159 +68,6 @@ enum Index {
     },
     /// There are no files that can be used: whoever needs them builds them again.
     Missing,
-}
-
-/// The indexes of a segment that is being written.
-#[derive(Clone, Debug, Default)]
-pub(in crate::storage) struct MemoryIndex {
-    pub(in crate::storage) offsets: Vec<OffsetEntry>,
-    pub(in crate::storage) times: Vec<TimeEntry>,
-    /// The largest timestamp so far, and the last offset of the first batch that has it.
-    pub(in crate::storage) largest: Option<TimeEntry>,
-    bytes_since_entry: u64,
-}
-
-impl MemoryIndex {
-    /// The indexes as their files have them, as far as the entries make sense. None of them is to
-    /// be believed before [`forget_from`](Self::forget_from) and [`forget_tail`](Self::forget_tail).
-    pub(in crate::storage) fn from_files(offsets: &[u8], times: &[u8]) -> Self {
-        let times = time_index::decode(times);
-        Self {
-            offsets: offset_index::decode(offsets),
-            largest: times.last().copied(),
-            times,
-            bytes_since_entry: 0,
-        }
-    }
-
-    /// Forgets entries for batches that end at `offset` or beyond.
-    pub(in crate::storage) fn forget_from(&mut self, base: Offset, offset: Offset) {
-        let end = relative(base, offset);
-        self.offsets.retain(|entry| entry.relative_offset < end);
-    }
-
-    /// Forgets what follows the last batch that has an entry in both indexes, as if that batch were
-    /// to be noted next; its entries. The time index names a batch where it has the largest
-    /// timestamp so far: from any other batch on nobody could tell what that is.
-    pub(in crate::storage) fn forget_tail(&mut self) -> Option<(OffsetEntry, TimeEntry)> {
-        let common = loop {
-            match (self.offsets.last().copied(), self.times.last().copied()) {
-                (Some(offset), Some(time)) => {
-                    match time.relative_offset.cmp(&offset.relative_offset) {
-                        std::cmp::Ordering::Equal => break Some((offset, time)),
-                        std::cmp::Ordering::Greater => self.times.pop().map(drop),
-                        std::cmp::Ordering::Less => self.offsets.pop().map(drop),
-                    }
-                }
-                (None, _) | (_, None) => {
-                    (self.offsets, self.times) = (Vec::new(), Vec::new());
-                    break None;
-                }
-            };
-        };
-        self.largest = common.map(|(_, time)| time);
-        self.bytes_since_entry = 0;
-        common
-    }
-
-    /// Takes in the batch at `position`, whose offsets are final, as Kafka's `LogSegment.append`.
-    pub(in crate::storage) fn note(
-        &mut self,
-        base: Offset,
-        header: &BatchHeader,
-        position: u64,
-        interval_bytes: u64,
-    ) {
-        let relative_offset = relative(base, header.last_offset());
-        if self
-            .largest
-            .is_none_or(|largest| header.max_timestamp > largest.timestamp)
-        {
-            self.largest = Some(TimeEntry {
-                timestamp: header.max_timestamp,
-                relative_offset,
-            });
-        }
-        if self.bytes_since_entry > interval_bytes {
-            let position = u32::try_from(position).unwrap_or(u32::MAX);
-            if self
-                .offsets
-                .last()
-                .is_none_or(|last| relative_offset > last.relative_offset)
-            {
-                self.offsets.push(OffsetEntry {
-                    relative_offset,
-                    position,
-                });
-            }
-            self.note_largest();
-            self.bytes_since_entry = 0;
-        }
-        self.bytes_since_entry = self
-            .bytes_since_entry
-            .saturating_add(header.total_len() as u64);
-    }
-
-    /// Adds the largest timestamp to the time index, if it is not there.
-    pub(in crate::storage) fn note_largest(&mut self) {
-        let Some(largest) = self.largest.filter(|largest| largest.timestamp.0 >= 0) else {
-            return;
-        };
-        if self
-            .times
-            .last()
-            .is_none_or(|last| largest.timestamp > last.timestamp)
-        {
-            self.times.push(largest);
-        }
-    }
-
-    /// The entries from these numbers on for batches that end below `offset`; `None` if there are
-    /// not even so many.
-    pub(in crate::storage) fn entries_between(
-        &self,
-        (offsets, times): (usize, usize),
-        base: Offset,
-        offset: Offset,
-    ) -> Option<(Vec<OffsetEntry>, Vec<TimeEntry>)> {
-        let end = relative(base, offset);
-        let below = |entry: &&OffsetEntry| entry.relative_offset < end;
-        let new_offsets = self.offsets.get(offsets..)?.iter().take_while(below);
-        let below = |entry: &&TimeEntry| entry.relative_offset < end;
-        let new_times = self.times.get(times..)?.iter().take_while(below);
-        Some((new_offsets.copied().collect(), new_times.copied().collect()))
-    }
-
-    /// Takes in what a newer index says of batches from a position, and offset, on.
-    fn take_in(&mut self, newer: &Self, position: u64, relative_offset: u32) {
-        let offsets = newer.offsets.iter();
-        let later = offsets.filter(|entry| u64::from(entry.position) >= position);
-        self.offsets.extend(later);
-        let times = newer.times.iter().copied().chain(newer.largest);
-        for entry in times.filter(|entry| entry.relative_offset >= relative_offset) {
-            if self
-                .largest
-                .is_none_or(|largest| entry.timestamp > largest.timestamp)
-            {
-                self.largest = Some(entry);
-            }
-            if Some(entry) != newer.largest {
-                self.note_largest();
-            }
-        }
-        self.bytes_since_entry = newer.bytes_since_entry;
-    }
-
-    /// Whether another entry might not fit into `max_bytes` (`segment.index.bytes`).
-    pub(in crate::storage) fn is_full(&self, max_bytes: u64) -> bool {
-        let entries = |entry_length: usize| max_bytes / entry_length as u64;
-        self.offsets.len() as u64 >= entries(offset_index::ENTRY_LENGTH)
-            || self.times.len() as u64 >= entries(time_index::ENTRY_LENGTH).saturating_sub(1)
-    }
-}
-
-fn relative(base: Offset, offset: Offset) -> u32 {
-    u32::try_from(offset.0.saturating_sub(base.0)).unwrap_or(0)
 }
 
 impl Segment {
@@ -653,11 +497,15 @@ impl Segment {
         self.time_before(files, Timestamp(i64::MAX))
     }
 
-    /// Writes the indexes to their files, if they are in memory. The files, to be synced.
-    pub(in crate::storage) fn write_indexes(&self, files: Files<'_>) -> io::Result<IndexFiles> {
+    /// Writes the indexes to their files, if they are in memory: the files, to be synced, and what
+    /// is in them.
+    pub(in crate::storage) fn write_indexes(
+        &self,
+        files: Files<'_>,
+    ) -> io::Result<Option<([Arc<dyn File>; 2], IndexEntries)>> {
         let (offsets, times) = match &*self.index.read() {
             Index::Memory(index) => (index.offsets.clone(), index.times.clone()),
-            Index::Files { .. } | Index::Missing => return Ok(IndexFiles::default()),
+            Index::Files { .. } | Index::Missing => return Ok(None),
         };
         let write = |kind: SegmentFile, content: Vec<u8>| {
             let file = files.cache.create(&self.path(files.dir, kind))?;
@@ -665,25 +513,23 @@ impl Segment {
             file.write_all_at(&[&content], 0)?;
             io::Result::Ok(file)
         };
-        let written = vec![
+        let written = [
             write(SegmentFile::OffsetIndex, offset_index::encode(&offsets))?,
             write(SegmentFile::TimeIndex, time_index::encode(&times))?,
         ];
-        Ok(IndexFiles {
-            files: written,
+        let entries = IndexEntries {
             offsets: offsets.len(),
             times: times.len(),
-        })
+        };
+        Ok(Some((written, entries)))
     }
 
     /// Reads indexes from files from now on: they are written, and the segment is sealed.
-    pub(in crate::storage) fn use_index_files(&self, written: &IndexFiles) {
+    pub(in crate::storage) fn use_index_files(&self, entries: IndexEntries) {
         let mut index = self.index.write();
-        if let (Index::Memory(_), false) = (&*index, written.files.is_empty()) {
-            *index = Index::Files {
-                offsets: written.offsets,
-                times: written.times,
-            };
+        if let Index::Memory(_) = &*index {
+            let IndexEntries { offsets, times } = entries;
+            *index = Index::Files { offsets, times };
         }
     }
 
@@ -698,10 +544,9 @@ impl Segment {
     }
 }
 
-/// Index files that were just written.
-#[derive(Debug, Default)]
-pub(in crate::storage) struct IndexFiles {
-    pub(in crate::storage) files: Vec<Arc<dyn File>>,
+/// How many entries index files have that were just written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct IndexEntries {
     offsets: usize,
     times: usize,
 }
@@ -731,81 +576,4 @@ fn search<const N: usize>(
         }
     }
     Ok(floor)
-}
-
-/// Which bytes of a segment were written or checked by this process.
-#[derive(Debug)]
-struct Verified {
-    /// From here on everything was.
-    from: u64,
-    /// Stretches below that were checked: ascending, apart from each other.
-    stretches: Mutex<Vec<(u64, u64)>>,
-}
-
-impl Verified {
-    fn from(from: u64) -> Self {
-        Self {
-            from,
-            stretches: Mutex::default(),
-        }
-    }
-
-    fn covers(&self, from: u64, to: u64) -> bool {
-        if from >= self.from {
-            return true;
-        }
-        let to = to.min(self.from);
-        self.stretches
-            .lock()
-            .iter()
-            .any(|&(start, end)| start <= from && to <= end)
-    }
-
-    fn add(&self, from: u64, to: u64) {
-        let (mut from, mut to) = (from, to.min(self.from));
-        if from >= to {
-            return;
-        }
-        let mut stretches = self.stretches.lock();
-        stretches.retain(|&(start, end)| {
-            let apart = end < from || to < start;
-            if !apart {
-                (from, to) = (from.min(start), to.max(end));
-            }
-            apart
-        });
-        if stretches.len() < VERIFIED_STRETCHES_MAX {
-            let at = stretches.partition_point(|&(start, _)| start < from);
-            stretches.insert(at, (from, to));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checked_stretches_grow_together() {
-        let verified = Verified::from(100);
-        assert!(verified.covers(100, 500) && !verified.covers(99, 500));
-        verified.add(0, 20);
-        verified.add(40, 60);
-        assert!(verified.covers(5, 20) && !verified.covers(5, 41));
-        verified.add(20, 40);
-        assert!(verified.covers(0, 60));
-        verified.add(60, 130);
-        assert!(verified.covers(0, 500));
-        assert_eq!(*verified.stretches.lock(), [(0, 100)]);
-    }
-
-    #[test]
-    fn stretches_beyond_the_limit_are_not_remembered() {
-        let verified = Verified::from(u64::MAX);
-        for index in 0..1_000 {
-            verified.add(index * 10, index * 10 + 1);
-        }
-        assert_eq!(verified.stretches.lock().len(), VERIFIED_STRETCHES_MAX);
-        assert!(verified.covers(0, 1));
-    }
 }

@@ -15,8 +15,8 @@ use crate::storage::format::{
     clean_shutdown, leader_epochs, meta_properties, names, offset_checkpoint, offset_index,
     partition_metadata, producer_snapshot, time_index, txn_index,
 };
+use crate::storage::log::memory_index::MemoryIndex;
 use crate::storage::log::producers::Producers;
-use crate::storage::log::segment::MemoryIndex;
 
 macro_rules! golden {
     ($file:literal) => {

@@ -11,7 +11,8 @@ use crate::storage::format::names::SegmentFile;
 use crate::storage::format::txn_index::{self, AbortedEntry};
 use crate::storage::format::{offset_index, time_index};
 use crate::storage::log::aborted::AbortedIndex;
-use crate::storage::log::segment::{MemoryIndex, Segment};
+use crate::storage::log::memory_index::MemoryIndex;
+use crate::storage::log::segment::Segment;
 use crate::storage::upkeep::swap::{Swap, Written};
 
 /// Writes the files of a new segment, under the names that they have until it replaces others.

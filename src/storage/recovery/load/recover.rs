@@ -30,9 +30,10 @@ use super::epochs::EpochsSeen;
 use super::{Found, FoundSegment, Loader, Taken, current_epoch};
 use crate::storage::format::names::SegmentFile;
 use crate::storage::log::epochs::Epochs;
+use crate::storage::log::memory_index::MemoryIndex;
 use crate::storage::log::offsets::Mark;
 use crate::storage::log::scan::{Depth, Scan, ScanError};
-use crate::storage::log::segment::{MemoryIndex, Segment};
+use crate::storage::log::segment::Segment;
 use crate::storage::recovery::damage::Lost;
 
 /// Bytes that are written again at a time.
@@ -407,7 +408,8 @@ impl Loader<'_> {
         index.note_largest();
         let counts = (index.offsets.len(), index.times.len());
         let in_memory = Segment::reopened(number, base, index, end);
-        for file in in_memory.write_indexes(self.context.files())?.files {
+        let written = in_memory.write_indexes(self.context.files())?;
+        for file in written.into_iter().flat_map(|(files, _)| files) {
             file.sync_data()?;
         }
         Ok(Segment::sealed(number, base, end, Some(counts)))

@@ -1,0 +1,74 @@
+//! What awaits the next sync of a log.
+
+use std::sync::Arc;
+
+use crate::io::File;
+use crate::model::Offset;
+
+use crate::storage::core::Core;
+use crate::storage::log::passing::PassingSnapshot;
+use crate::storage::log::pins::Pin;
+use crate::storage::log::segment::Segment;
+
+/// What the next sync has to do.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    /// Files with bytes that may not be on disk.
+    pub(super) files: Vec<Pin>,
+    /// There are more of them than are listed, and only a sync of the file system will do.
+    pub(super) overflowed: bool,
+    /// The partition's directory is new.
+    pub(super) new_directory: bool,
+    /// There are new files in it.
+    pub(super) new_entries: bool,
+    /// Segments that were sealed.
+    pub(super) sealed: Vec<Arc<Segment>>,
+    /// Producer snapshots to be written, by the offset in their name.
+    pub(super) snapshots: Vec<(Offset, Vec<u8>)>,
+    /// The leader epochs changed.
+    pub(super) epochs: bool,
+    /// Segments in which transactions were aborted.
+    pub(super) aborted: Vec<Arc<Segment>>,
+    /// The producers as of an offset within the active segment.
+    pub(super) passing: Option<PassingSnapshot>,
+    /// Some of this was tried before.
+    pub(super) owes: bool,
+}
+
+impl Unsynced {
+    pub(super) fn add_file(&mut self, file: &Arc<dyn File>, core: &Core) {
+        let is_last = |last: &Pin| Arc::ptr_eq(&last.file, file);
+        if self.files.last().is_some_and(is_last) {
+            return;
+        }
+        match core.pins.pin(file) {
+            Some(pin) => self.files.push(pin),
+            None => self.overflowed = true,
+        }
+    }
+
+    pub(super) fn add_aborted(&mut self, segment: &Arc<Segment>) {
+        if !self
+            .aborted
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, segment))
+        {
+            self.aborted.push(segment.clone());
+        }
+    }
+
+    /// Takes back what could not be written, for lack of room: the next sync tries again.
+    pub(super) fn owe(&mut self, put_back: impl FnOnce(&mut Self)) {
+        self.owes = true;
+        put_back(self);
+    }
+
+    /// Whether there is more to do than syncing bytes.
+    pub(super) fn has_chores(&self) -> bool {
+        self.new_directory
+            || self.epochs
+            || !self.sealed.is_empty()
+            || !self.snapshots.is_empty()
+            || !self.aborted.is_empty()
+    }
+}
