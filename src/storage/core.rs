@@ -210,19 +210,17 @@ impl Core {
         Ok(path)
     }
 
-    /// Frees memory, if logs are in memory and there is too little; whether that was so.
+    /// Frees memory, if logs are in memory and there is too little. Whether an append that found
+    /// none may be tried again: somebody else may have freed some since.
     pub(super) fn free_memory(&self) -> bool {
         let partitions = self.partitions.get().and_then(Weak::upgrade);
-        match (
-            self.io.memory().filter(|now| memory_bound::is_low(*now)),
-            partitions,
-        ) {
-            (Some(_), Some(partitions)) => {
-                memory_bound::free(self, &partitions);
-                true
-            }
-            (Some(_), None) | (None, _) => false,
+        let (Some(memory), Some(partitions)) = (self.io.memory(), partitions) else {
+            return false;
+        };
+        if memory_bound::is_low(memory) {
+            memory_bound::free(self, &partitions);
         }
+        true
     }
 
     /// Has memory freed in the background before there is too little.
