@@ -16,14 +16,13 @@ use std::sync::Arc;
 
 use klamm::batch::{BatchBuilder, BatchHeader};
 use klamm::clock::ManualClock;
-use klamm::io::{MemoryIo, OpenMode, SharedIo, read_full_at};
+use klamm::io::{MemoryIo, OpenMode, SharedIo};
 use klamm::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicId,
     TopicName, TopicPartition,
 };
 use klamm::storage::{
-    Durability, Isolation, LogConfig, Partition, PartitionSpec, RecordBytes, Store, StoreOptions,
-    Upkeep,
+    Durability, Isolation, LogConfig, Partition, PartitionSpec, Store, StoreOptions, Upkeep,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -178,19 +177,8 @@ fn batches(partition: &Partition) -> Option<Vec<Vec<u8>>> {
         let outcome = partition
             .read(next, 1 << 20, true, Isolation::LogEnd)
             .ok()?;
-        let bytes = match &outcome.records {
-            RecordBytes::Memory(bytes) => bytes.to_vec(),
-            RecordBytes::Region {
-                file,
-                position,
-                len,
-            } => {
-                let mut bytes = vec![0; *len];
-                read_full_at(&**file, &mut bytes, *position).expect("memory does not fail");
-                bytes
-            }
-        };
-        let mut rest = bytes.as_slice();
+        let bytes = outcome.records.to_bytes().expect("memory does not fail");
+        let mut rest = &bytes[..];
         assert!(!rest.is_empty(), "nothing at {next}, and the end is {end}");
         while let Ok(header) = BatchHeader::parse(rest) {
             let (batch, behind) = rest.split_at(header.total_len());

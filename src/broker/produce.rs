@@ -162,7 +162,7 @@ mod tests {
     use crate::batch::{BatchBuilder, ControlType};
     use crate::broker::testing::{NOW, batch, broker, topic};
     use crate::model::{Offset, ProducerEpoch, ProducerId, Timestamp};
-    use crate::storage::{Isolation, RecordBytes};
+    use crate::storage::Isolation;
 
     const PARTITION: PartitionId = PartitionId(0);
 
@@ -175,18 +175,7 @@ mod tests {
         let read = log
             .read(Offset(0), usize::MAX, true, Isolation::LogEnd)
             .unwrap();
-        match read.records {
-            RecordBytes::Memory(bytes) => bytes,
-            RecordBytes::Region {
-                file,
-                position,
-                len,
-            } => {
-                let mut bytes = vec![0; len];
-                file.read_at(&mut bytes, position).unwrap();
-                bytes.into()
-            }
-        }
+        read.records.to_bytes().unwrap()
     }
 
     fn batch_error(result: Result<Appending, ProduceError>) -> BatchError {

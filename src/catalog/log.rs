@@ -26,7 +26,7 @@ use super::load::{LoadError, Loader};
 use super::snapshot;
 use super::{CatalogOptions, CommitError, Image};
 use crate::batch::ValidBatch;
-use crate::io::{Persist, SharedIo, read_full_at, replace_file};
+use crate::io::{Persist, SharedIo, replace_file};
 use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
@@ -131,20 +131,8 @@ impl Log {
     }
 
     fn read(&self, from: Offset) -> Result<Bytes, LoadError> {
-        match self.journal.read(from)? {
-            RecordBytes::Memory(bytes) => Ok(bytes),
-            RecordBytes::Region {
-                file,
-                position,
-                len,
-            } => {
-                let mut bytes = vec![0; len];
-                let count = read_full_at(&*file, &mut bytes, position)
-                    .map_err(|error| ReadError::Storage(error.to_string()))?;
-                bytes.truncate(count);
-                Ok(Bytes::from(bytes))
-            }
-        }
+        let bytes = self.journal.read(from)?.to_bytes();
+        Ok(bytes.map_err(|error| ReadError::Storage(error.to_string()))?)
     }
 
     /// Begins a term: nothing before it is written any more, and what a power cut took from the

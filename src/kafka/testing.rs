@@ -11,7 +11,6 @@ use super::dispatch::{Connection, Context, Handler, api};
 use super::fetch_session::FetchSessions;
 use super::reply::{Body, Chunk, Close, Reply};
 use crate::broker::Broker;
-use crate::storage::RecordBytes;
 
 /// One client's view of a broker.
 pub(crate) struct Client {
@@ -127,18 +126,8 @@ pub(crate) fn flat(body: Body) -> Bytes {
     let mut bytes = BytesMut::new();
     for chunk in body.chunks {
         match chunk {
-            Chunk::Bytes(chunk) | Chunk::Records(RecordBytes::Memory(chunk)) => {
-                bytes.extend_from_slice(&chunk);
-            }
-            Chunk::Records(RecordBytes::Region {
-                file,
-                position,
-                len,
-            }) => {
-                let mut region = vec![0; len];
-                assert_eq!(file.read_at(&mut region, position).unwrap(), len);
-                bytes.extend_from_slice(&region);
-            }
+            Chunk::Bytes(chunk) => bytes.extend_from_slice(&chunk),
+            Chunk::Records(records) => bytes.extend_from_slice(&records.to_bytes().unwrap()),
         }
     }
     bytes.freeze()

@@ -16,7 +16,7 @@ use crate::broker::topics::{CreateTopicError, NewTopic};
 use crate::broker::{self, produce};
 use crate::catalog::Topic;
 use crate::model::{Offset, PartitionId, Timestamp, TopicId, TopicPartition};
-use crate::storage::{Isolation, RecordBytes};
+use crate::storage::Isolation;
 
 /// How long a change may take to become durable.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -243,7 +243,7 @@ impl Consumer {
             replica: None,
         };
         for fetched in self.core.fetch(&[from], options).await {
-            let mut bytes = contents(&fetched?.records)?;
+            let mut bytes = fetched?.records.to_bytes()?;
             while !bytes.is_empty() {
                 let header = BatchHeader::parse(&bytes).map_err(RecordsError::from)?;
                 let batch = bytes.split_to(header.total_len().min(bytes.len()));
@@ -277,22 +277,5 @@ impl Consumer {
         }
         self.next = self.next.max(header.next_offset());
         Ok(())
-    }
-}
-
-/// What a reader got, in memory.
-fn contents(records: &RecordBytes) -> std::io::Result<Bytes> {
-    match records {
-        RecordBytes::Memory(bytes) => Ok(bytes.clone()),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut buffer = vec![0; *len];
-            let read = crate::io::read_full_at(&**file, &mut buffer, *position)?;
-            buffer.truncate(read);
-            Ok(buffer.into())
-        }
     }
 }

@@ -9,6 +9,7 @@ use crate::model::{LeaderEpoch, Offset, Timestamp};
 
 use super::format::txn_index::AbortedEntry;
 use crate::storage::log::offsets::Offsets;
+use crate::storage::log::read::read_exact;
 
 /// Where an appended batch went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +201,19 @@ impl RecordBytes {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All of them, in memory: for whoever looks into them, rather than pass them on. Waits for
+    /// the disk. An error of the kind `UnexpectedEof`, if the file has become shorter.
+    pub fn to_bytes(&self) -> std::io::Result<Bytes> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.clone()),
+            Self::Region {
+                file,
+                position,
+                len,
+            } => read_exact(&**file, *position, *len).map(Bytes::from),
+        }
     }
 }
 

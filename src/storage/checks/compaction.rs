@@ -26,7 +26,7 @@ use crate::batch::{
     BatchBuilder, BatchHeader, Codec, ControlType, EndMarker, Level, ValidBatch, records,
 };
 use crate::clock::{Clock, ManualClock};
-use crate::io::{PowerCutIo, read_full_at};
+use crate::io::PowerCutIo;
 use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicId,
     TopicName, TopicPartition,
@@ -34,7 +34,7 @@ use crate::model::{
 
 use crate::storage::{
     AbortedTransaction, CleanerOptions, Durability, Haste, Isolation, LogConfig, Partition,
-    PartitionSpec, RecordBytes, Store, StoreOptions, Upkeep,
+    PartitionSpec, Store, StoreOptions, Upkeep,
 };
 
 /// The wall clock at the start of a run.
@@ -587,7 +587,8 @@ impl Run {
         let (mut next, partition) = (self.log_start, self.partition()?);
         while next < self.log_end {
             let read = partition.read(Offset(next), 700, true, Isolation::LogEnd);
-            let bytes = bytes_of(&read.map_err(|error| format!("at {next}: {error}"))?.records)?;
+            let read = read.map_err(|error| format!("at {next}: {error}"))?;
+            let bytes = read.records.to_bytes().map_err(text)?;
             if bytes.is_empty() {
                 break;
             }
@@ -708,7 +709,7 @@ impl Run {
         while next < stable {
             let read = partition.read(Offset(next), 900, true, Isolation::ReadCommitted);
             let read = read.map_err(|error| format!("committed at {next}: {error}"))?;
-            let bytes = bytes_of(&read.records)?;
+            let bytes = read.records.to_bytes().map_err(text)?;
             if bytes.is_empty() {
                 break;
             }
@@ -789,21 +790,6 @@ fn each_batch(
         rest = rest.get(header.total_len()..).unwrap_or_default();
     }
     Ok(())
-}
-
-fn bytes_of(records: &RecordBytes) -> Result<Vec<u8>, String> {
-    match records {
-        RecordBytes::Memory(bytes) => Ok(bytes.to_vec()),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut bytes = vec![0; *len];
-            read_full_at(&**file, &mut bytes, *position).map_err(text)?;
-            Ok(bytes)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::clock::ManualClock;
-use crate::io::{MemoryIo, OpenMode, SharedIo, read_full_at};
+use crate::io::{MemoryIo, OpenMode, SharedIo};
 use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
@@ -141,19 +141,8 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
 
 /// Checks what a read from `from` gave; the offset after it.
 fn after(records: &RecordBytes, from: Offset, log_end: Offset) -> Result<Offset, String> {
-    let bytes = match records {
-        RecordBytes::Memory(bytes) => bytes.to_vec(),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut bytes = vec![0; *len];
-            read_full_at(&**file, &mut bytes, *position).map_err(|error| error.to_string())?;
-            bytes
-        }
-    };
-    let (mut rest, mut next) = (bytes.as_slice(), from);
+    let bytes = records.to_bytes().map_err(|error| error.to_string())?;
+    let (mut rest, mut next) = (&bytes[..], from);
     if rest.is_empty() {
         return Err(format!(
             "offset {from} is below the log end, and nothing is there"

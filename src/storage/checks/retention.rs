@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use crate::batch::{BatchBuilder, BatchHeader};
 use crate::clock::{Clock, ManualClock};
-use crate::io::{MemoryIo, SharedIo, read_full_at};
+use crate::io::{MemoryIo, SharedIo};
 use crate::model::{
     LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
 
 use crate::storage::format::names::SegmentFile;
 use crate::storage::{
-    CleanerOptions, Durability, Haste, Isolation, LogConfig, Partition, PartitionSpec, RecordBytes,
-    Store, StoreOptions, Upkeep,
+    CleanerOptions, Durability, Haste, Isolation, LogConfig, Partition, PartitionSpec, Store,
+    StoreOptions, Upkeep,
 };
 
 /// The wall clock at the start of a run.
@@ -598,8 +598,8 @@ fn compare_batches(partition: &Partition, log: &ModelLog) -> Result<(), String> 
     while from < log.end {
         let read = partition.read(Offset(from), 4_096, true, Isolation::LogEnd);
         let read = read.map_err(|error| format!("reading {from}: {error}"))?;
-        let bytes = bytes_of(&read.records)?;
-        let mut rest = bytes.as_slice();
+        let bytes = read.records.to_bytes().map_err(|error| error.to_string())?;
+        let mut rest = &bytes[..];
         if rest.is_empty() {
             return Err(format!("nothing at {from}"));
         }
@@ -626,21 +626,6 @@ fn compare_batches(partition: &Partition, log: &ModelLog) -> Result<(), String> 
     {
         true => Err("what was deleted can be read".to_owned()),
         false => Ok(()),
-    }
-}
-
-fn bytes_of(records: &RecordBytes) -> Result<Vec<u8>, String> {
-    match records {
-        RecordBytes::Memory(bytes) => Ok(bytes.to_vec()),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut bytes = vec![0; *len];
-            read_full_at(&**file, &mut bytes, *position).map_err(|error| error.to_string())?;
-            Ok(bytes)
-        }
     }
 }
 

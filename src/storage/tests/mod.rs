@@ -153,18 +153,7 @@ pub(super) fn sequenced(id: i64, epoch: i16, first_sequence: i32, count: usize) 
 
 /// The bytes of an answer, wherever they are.
 pub(super) fn bytes_of(records: &RecordBytes) -> Vec<u8> {
-    match records {
-        RecordBytes::Memory(bytes) => bytes.to_vec(),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut bytes = vec![0; *len];
-            assert_eq!(read_full_at(&**file, &mut bytes, *position).unwrap(), *len);
-            bytes
-        }
-    }
+    records.to_bytes().unwrap().to_vec()
 }
 
 /// Every record from `from` to the bound: offset and value.

@@ -25,8 +25,7 @@ use klamm::model::{LeaderEpoch, NodeId, Offset, TopicName};
 use klamm::storage::format::leader_epochs::{self, EpochEntry};
 use klamm::storage::verify::{Finding, Meaning, Scope, verify};
 use klamm::storage::{
-    Durability, Isolation, LogConfig, PartitionSpec, ReadError, RecordBytes, Store, StoreOptions,
-    Upkeep,
+    Durability, Isolation, LogConfig, PartitionSpec, ReadError, Store, StoreOptions, Upkeep,
 };
 
 use self::images::{Image, Log};
@@ -240,7 +239,10 @@ fn read_all(
         judge::read(log, |offset| {
             let isolation = Isolation::ReadUncommitted;
             match partition.read(Offset(offset), 8 * 1024, true, isolation) {
-                Ok(outcome) => Answer::Batches(bytes_of(&outcome.records)),
+                Ok(outcome) => {
+                    let bytes = outcome.records.to_bytes().expect("memory does not fail");
+                    Answer::Batches(bytes.to_vec())
+                }
                 Err(ReadError::Corrupt { .. }) => Answer::Corrupt,
                 Err(error) => Answer::Other(error.to_string()),
             }
@@ -248,22 +250,6 @@ fn read_all(
     });
     let readings = readings.collect();
     Ok((readings, store.damage()))
-}
-
-fn bytes_of(records: &RecordBytes) -> Vec<u8> {
-    match records {
-        RecordBytes::Memory(bytes) => bytes.to_vec(),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut bytes = vec![0; *len];
-            let filled = klamm::io::read_full_at(&**file, &mut bytes, *position);
-            assert_eq!(filled.expect("memory"), *len);
-            bytes
-        }
-    }
 }
 
 fn findings(io: &dyn Io) -> Result<Vec<Finding>, String> {

@@ -10,7 +10,7 @@ use klamm::model::{LeaderEpoch, Timestamp};
 use klamm::storage::{Isolation, Partition};
 
 use super::super::{Entry, Figure, Options};
-use super::{Image, NOW, append, batch, batches, bytes_of, directory, image, open, placed};
+use super::{Image, NOW, append, batch, batches, directory, image, open, placed};
 
 /// The figure.
 pub const ENTRY: Entry = Entry {
@@ -301,8 +301,8 @@ fn aborted(partition: &Partition) -> Result<Aborted, String> {
             .iter()
             .map(|each| (each.producer_id, each.first_offset.0));
         told.push((from.0, aborted.collect()));
-        let bytes = bytes_of(&read.records);
-        let mut rest = bytes.as_slice();
+        let bytes = read.records.to_bytes().map_err(|error| error.to_string())?;
+        let mut rest = &bytes[..];
         let before = from;
         while let Ok(header) = BatchHeader::parse(rest) {
             from = header.next_offset();

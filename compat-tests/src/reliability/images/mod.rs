@@ -17,8 +17,8 @@ use klamm::model::{
     TopicName, TopicPartition,
 };
 use klamm::storage::{
-    Durability, Isolation, LogConfig, Partition, PartitionSpec, ReadError, RecordBytes, Store,
-    StoreOptions, Upkeep,
+    Durability, Isolation, LogConfig, Partition, PartitionSpec, ReadError, Store, StoreOptions,
+    Upkeep,
 };
 
 /// The data directory.
@@ -178,14 +178,6 @@ pub fn batch(number: i32) -> ValidBatch {
     builder.build().expect("a batch")
 }
 
-/// The bytes of an answer.
-fn bytes_of(records: &RecordBytes) -> Vec<u8> {
-    match records {
-        RecordBytes::Memory(bytes) => bytes.to_vec(),
-        RecordBytes::Region { .. } => unreachable!("files in memory have no descriptors"),
-    }
-}
-
 /// Every batch that can be read, by its first offset, and how many offsets are refused.
 ///
 /// # Errors
@@ -203,8 +195,9 @@ pub fn batches(partition: &Partition) -> Result<(BTreeMap<i64, Vec<u8>>, u64), S
             }
             Err(error) => return Err(error.to_string()),
         };
-        let bytes = bytes_of(&outcome.records);
-        let mut rest = bytes.as_slice();
+        let bytes = outcome.records.to_bytes();
+        let bytes = bytes.map_err(|error| error.to_string())?;
+        let mut rest = &bytes[..];
         if rest.is_empty() {
             return Err(format!("nothing at {from}, and the end is {offsets:?}"));
         }
