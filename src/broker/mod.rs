@@ -12,6 +12,7 @@ pub mod configs;
 #[cfg(test)]
 mod failing_disk;
 pub mod fetch;
+pub mod groups;
 #[cfg(test)]
 pub(crate) mod held_disk;
 pub mod log_dirs;
@@ -21,6 +22,7 @@ pub mod partitions;
 pub mod produce;
 pub mod producer_ids;
 pub mod records;
+mod shards;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topics;
@@ -92,6 +94,8 @@ pub struct Broker {
     epochs_owed: AtomicBool,
     /// Ids for idempotent producers.
     pub producer_ids: producer_ids::ProducerIds,
+    /// Groups and their offsets.
+    pub groups: groups::Groups,
 }
 
 impl Broker {
@@ -141,6 +145,7 @@ impl Broker {
                 Err(error) => return Err(LoadError::from(error).into()),
             }
         }
+        let groups = groups::Groups::new(&config, random.u64(..));
         let broker = Arc::new(Self {
             node_id,
             cluster_id: opened.cluster_id,
@@ -152,6 +157,7 @@ impl Broker {
             settings: configs::SettingsCache::default(),
             epochs_owed: AtomicBool::new(epochs_owed),
             producer_ids: producer_ids::ProducerIds::default(),
+            groups,
         });
         broker.attach_catalog();
         if !opened.clean {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::model::Timestamp;
+use crate::wire::groups::GroupRecord;
+use crate::wire::{DecodeError, EncodeError};
 
 use super::Outcome;
 
@@ -25,6 +27,25 @@ impl<W> Clone for Moment<'_, W> {
 
 impl<W> Copy for Moment<'_, W> {}
 
+/// A record of an internal topic.
+pub trait LogRecord: std::fmt::Debug + Send + Sized {
+    /// Key and value; no value is a tombstone.
+    fn to_bytes(&self) -> Result<(Vec<u8>, Option<Vec<u8>>), EncodeError>;
+
+    /// Reads a record from its key and value.
+    fn from_bytes(key: &[u8], value: Option<&[u8]>) -> Result<Self, DecodeError>;
+}
+
+impl LogRecord for GroupRecord {
+    fn to_bytes(&self) -> Result<(Vec<u8>, Option<Vec<u8>>), EncodeError> {
+        self.encode()
+    }
+
+    fn from_bytes(key: &[u8], value: Option<&[u8]>) -> Result<Self, DecodeError> {
+        Self::decode(key, value).map(|(record, _version)| record)
+    }
+}
+
 /// The state of one partition of an internal topic.
 ///
 /// Its events are methods of their own, which answer with an [`Outcome`]. Whoever drives it
@@ -33,11 +54,11 @@ impl<W> Copy for Moment<'_, W> {}
 /// away, and loaded again from the log.
 pub trait Machine: std::fmt::Debug + Send + 'static {
     /// A record of the topic.
-    type Record: std::fmt::Debug + Send;
+    type Record: LogRecord;
     /// An answer to a request.
     type Reply: std::fmt::Debug + Send + 'static;
     /// What it is lent with every event.
-    type World;
+    type World: Send + Sync + 'static;
 
     /// Takes in a record that the log held.
     fn load(&mut self, record: Self::Record);

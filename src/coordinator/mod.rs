@@ -24,8 +24,8 @@ mod turn;
 mod world;
 
 pub use group::{GroupDescription, GroupKind, GroupListing, MemberDescription};
-pub use machine::{Machine, Moment};
+pub use machine::{LogRecord, Machine, Moment};
 pub use offsets::{Commit, Committed};
 pub use outcome::{Failure, Outcome, Reply, Waiter};
 pub use shard::{Identity, OffsetCommit, Shard};
-pub use world::{GroupSettings, GroupWorld, Topics};
+pub use world::{GroupSettings, GroupWorld, KnownTopic, Topics};

@@ -27,8 +27,8 @@ pub struct Committed {
 
 impl Committed {
     /// Whether it is about the topic that has this id.
-    pub fn is_of(&self, topic: Option<Uuid>) -> bool {
-        self.topic_id.is_nil() || topic.is_none_or(|id| id == self.topic_id)
+    pub fn is_of(&self, topic: Uuid) -> bool {
+        self.topic_id.is_nil() || self.topic_id == topic
     }
 }
 

@@ -46,7 +46,7 @@ pub enum Reply {
     /// To a LeaveGroup: member by member.
     Left(Result<Vec<LeftMember>, Failure>),
     /// To an OffsetCommit: partition by partition, as asked.
-    Committed(Result<Vec<Result<(), Failure>>, Failure>),
+    Committed(Vec<Result<(), Failure>>),
     /// To an OffsetDelete: partition by partition, as asked.
     OffsetsDeleted(Result<Vec<Result<(), Failure>>, Failure>),
     /// To one group of a DeleteGroups.

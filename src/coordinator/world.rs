@@ -23,12 +23,19 @@ pub struct GroupSettings {
     pub offsets_check_interval_ms: i64,
 }
 
+/// A topic, as far as groups have to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownTopic {
+    /// Its id: another topic of the same name has another.
+    pub id: Uuid,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
 /// The topics of the broker, as they are now.
 pub trait Topics: std::fmt::Debug + Send + Sync {
-    /// The id of a topic.
-    fn id(&self, name: &str) -> Option<Uuid>;
-    /// How many partitions a topic has; 0 if there is none of that name.
-    fn partitions(&self, name: &str) -> i32;
+    /// A topic by name.
+    fn topic(&self, name: &str) -> Option<KnownTopic>;
 }
 
 /// What a shard of groups is lent with every event.

@@ -217,6 +217,7 @@ impl Session<'_> {
                     broker: Arc::clone(&self.adapter.broker),
                     connection: Arc::clone(&self.connection),
                     version: header.version,
+                    client_id: header.client_id.clone(),
                     fetch_sessions: Arc::clone(&self.adapter.fetch_sessions),
                 };
                 guarded(api, &header, || api.start(context, body))??

@@ -6,26 +6,37 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::{Decodable, StrBytes};
 
 use super::api::alter_configs::AlterConfigs;
 use super::api::api_versions::ApiVersions;
 use super::api::create_partitions::CreatePartitions;
 use super::api::create_topics::CreateTopics;
+use super::api::delete_groups::DeleteGroups;
 use super::api::delete_records::DeleteRecords;
 use super::api::delete_topics::DeleteTopics;
 use super::api::describe_cluster::DescribeCluster;
 use super::api::describe_configs::DescribeConfigs;
+use super::api::describe_groups::DescribeGroups;
 use super::api::describe_log_dirs::DescribeLogDirs;
 use super::api::describe_topic_partitions::DescribeTopicPartitions;
 use super::api::fetch::Fetch;
+use super::api::find_coordinator::FindCoordinator;
+use super::api::heartbeat::Heartbeat;
 use super::api::incremental_alter_configs::IncrementalAlterConfigs;
 use super::api::init_producer_id::InitProducerId;
+use super::api::join_group::JoinGroup;
+use super::api::leave_group::LeaveGroup;
+use super::api::list_groups::ListGroups;
 use super::api::list_offsets::ListOffsets;
 use super::api::list_partition_reassignments::ListPartitionReassignments;
 use super::api::metadata::Metadata;
+use super::api::offset_commit::OffsetCommit;
+use super::api::offset_delete::OffsetDelete;
+use super::api::offset_fetch::OffsetFetch;
 use super::api::offset_for_leader_epoch::OffsetForLeaderEpoch;
 use super::api::produce::Produce;
+use super::api::sync_group::SyncGroup;
 use super::codec;
 use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
@@ -40,6 +51,15 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<Fetch>(),
     Api::of::<ListOffsets>(),
     Api::of::<Metadata>(),
+    Api::of::<OffsetCommit>(),
+    Api::of::<OffsetFetch>(),
+    Api::of::<FindCoordinator>(),
+    Api::of::<JoinGroup>(),
+    Api::of::<Heartbeat>(),
+    Api::of::<LeaveGroup>(),
+    Api::of::<SyncGroup>(),
+    Api::of::<DescribeGroups>(),
+    Api::of::<ListGroups>(),
     Api::of::<ApiVersions>(),
     Api::of::<CreateTopics>(),
     Api::of::<DeleteTopics>(),
@@ -50,8 +70,10 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<AlterConfigs>(),
     Api::of::<DescribeLogDirs>(),
     Api::of::<CreatePartitions>(),
+    Api::of::<DeleteGroups>(),
     Api::of::<IncrementalAlterConfigs>(),
     Api::of::<ListPartitionReassignments>(),
+    Api::of::<OffsetDelete>(),
     Api::of::<DescribeCluster>(),
     Api::of::<DescribeTopicPartitions>(),
 ];
@@ -98,6 +120,8 @@ pub(crate) struct Context {
     pub(crate) connection: Arc<Connection>,
     /// Version of the request, within the row's range.
     pub(crate) version: i16,
+    /// What the client calls itself.
+    pub(crate) client_id: Option<StrBytes>,
     /// The broker's fetch sessions, shared by all of its connections.
     pub(crate) fetch_sessions: Arc<FetchSessions>,
 }
@@ -206,6 +230,15 @@ mod tests {
         (1, "Fetch", 4, 18),
         (2, "ListOffsets", 1, 10),
         (3, "Metadata", 0, 13),
+        (8, "OffsetCommit", 2, 9),
+        (9, "OffsetFetch", 1, 9),
+        (10, "FindCoordinator", 0, 6),
+        (11, "JoinGroup", 0, 9),
+        (12, "Heartbeat", 0, 4),
+        (13, "LeaveGroup", 0, 5),
+        (14, "SyncGroup", 0, 5),
+        (15, "DescribeGroups", 0, 6),
+        (16, "ListGroups", 0, 5),
         (18, "ApiVersions", 0, 4),
         (19, "CreateTopics", 2, 7),
         (20, "DeleteTopics", 1, 6),
@@ -216,8 +249,10 @@ mod tests {
         (33, "AlterConfigs", 0, 2),
         (35, "DescribeLogDirs", 1, 4),
         (37, "CreatePartitions", 0, 3),
+        (42, "DeleteGroups", 0, 2),
         (44, "IncrementalAlterConfigs", 0, 1),
         (46, "ListPartitionReassignments", 0, 0),
+        (47, "OffsetDelete", 0, 0),
         (60, "DescribeCluster", 0, 2),
         (75, "DescribeTopicPartitions", 0, 0),
     ];

@@ -8,12 +8,14 @@ use kafka_protocol::ResponseError;
 use crate::batch::BatchError;
 use crate::broker::configs::{AlterError, DescribeError};
 use crate::broker::fetch::FetchError;
+use crate::broker::groups::Unavailable;
 use crate::broker::metadata::{LookupError, PageError};
 use crate::broker::offsets::OffsetError;
 use crate::broker::partitions::PartitionError;
 use crate::broker::produce::ProduceError;
 use crate::broker::topics::{AssignmentError, CreateTopicError, DeleteTopicError, GrowTopicError};
 use crate::catalog::CommitError;
+use crate::coordinator::Failure;
 use crate::storage::{AppendError, ReadError};
 
 /// A native error that a client may be told.
@@ -233,6 +235,38 @@ impl KafkaCode for AlterError {
             Self::UnknownTopic(_) => ResponseError::UnknownTopicOrPartition,
             Self::UnknownOperation => ResponseError::UnknownServerError,
             Self::Commit(error) => error.kafka(),
+        }
+    }
+}
+
+impl KafkaCode for Unavailable {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::NotCoordinator => ResponseError::NotCoordinator,
+            Self::NotAvailable => ResponseError::CoordinatorNotAvailable,
+            Self::Unwritable(_) => ResponseError::UnknownServerError,
+        }
+    }
+}
+
+impl KafkaCode for Failure {
+    fn kafka(&self) -> ResponseError {
+        match self {
+            Self::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
+            Self::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+            Self::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,
+            Self::IllegalGeneration => ResponseError::IllegalGeneration,
+            Self::InconsistentGroupProtocol => ResponseError::InconsistentGroupProtocol,
+            Self::InvalidGroupId => ResponseError::InvalidGroupId,
+            Self::UnknownMemberId => ResponseError::UnknownMemberId,
+            Self::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+            Self::RebalanceInProgress => ResponseError::RebalanceInProgress,
+            Self::NonEmptyGroup => ResponseError::NonEmptyGroup,
+            Self::GroupIdNotFound => ResponseError::GroupIdNotFound,
+            Self::MemberIdRequired => ResponseError::MemberIdRequired,
+            Self::GroupMaxSizeReached => ResponseError::GroupMaxSizeReached,
+            Self::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+            Self::FencedInstanceId => ResponseError::FencedInstanceId,
         }
     }
 }

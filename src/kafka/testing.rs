@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::codec;
 use super::dispatch::{Connection, Context, Handler, api};
@@ -62,6 +62,7 @@ impl Client {
             broker: Arc::clone(&self.broker),
             connection: Arc::clone(&self.connection),
             version,
+            client_id: Some(StrBytes::from_static_str("tests")),
             fetch_sessions: Arc::clone(&self.fetch_sessions),
         }
     }

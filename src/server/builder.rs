@@ -187,6 +187,7 @@ impl Builder {
         ));
         tokio::spawn(look_for_due_snapshots(Arc::clone(&core), stopped.clone()));
         tokio::spawn(keep_a_timer_near(stopped.clone()));
+        tokio::spawn(keep_groups(Arc::clone(&core), stopped.clone()));
         let slots = config.get(keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
         let slots = usize::try_from(slots).unwrap_or(0);
         let adapter = kafka::Adapter::new(Arc::clone(&core), slots, seed);
@@ -282,6 +283,14 @@ async fn keep_up(
             // Whoever held the other end is gone, or says so.
             _ = stopped.changed() => return,
         }
+    }
+}
+
+/// Has groups loaded, and their deadlines pass.
+async fn keep_groups(core: Arc<broker::Broker>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = core.keep_groups() => {}
+        _ = stopped.changed() => {}
     }
 }
 

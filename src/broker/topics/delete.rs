@@ -101,7 +101,9 @@ impl TopicReference {
 struct Deletion {
     image: Arc<Image>,
     answers: Vec<DeletedTopic>,
-    /// The files of what is gone.
+    /// What is gone.
+    gone: Vec<Arc<Topic>>,
+    /// Its files.
     remains: Vec<Remains>,
 }
 
@@ -130,6 +132,7 @@ impl Broker {
         let Deletion {
             image,
             mut answers,
+            gone,
             remains,
         } = match self.commit_deletion(&topics) {
             Ok(committed) => committed,
@@ -146,6 +149,7 @@ impl Broker {
         }
         // Not before: a deletion that a power cut takes back must find the files.
         self.store.free(&remains);
+        self.delete_offsets_of(&gone).await;
         answers
     }
 
@@ -160,13 +164,14 @@ impl Broker {
             Ok((changes, (answers, gone)))
         })?;
         let mut remains = Vec::new();
-        for topic in gone {
-            remains.extend(self.detach(&topic, 0));
+        for topic in &gone {
+            remains.extend(self.detach(topic, 0));
             self.settings.forget(topic.id);
         }
         Ok(Deletion {
             image,
             answers,
+            gone,
             remains,
         })
     }

@@ -42,7 +42,7 @@ settings! { Broker:
     /// How long the coordinator gathers writes.
     GROUP_COORDINATOR_APPEND_LINGER_MS: i32 = with("group.coordinator.append.linger.ms", "5")
         .check(Check::AtLeast(0))
-        .inert(inert::GROUPS);
+        .inert(inert::LINGER);
     /// Group protocols that are enabled.
     GROUP_COORDINATOR_REBALANCE_PROTOCOLS: Vec<String> = with("group.coordinator.rebalance.protocols", "classic,consumer,streams")
         .check(Check::EachOf(&["consumer", "classic", "share", "streams"]))
@@ -53,18 +53,14 @@ settings! { Broker:
         .inert(inert::THREADS);
     /// Wait for more members before the first rebalance of a group.
     GROUP_INITIAL_REBALANCE_DELAY_MS: i32 = with("group.initial.rebalance.delay.ms", "0")
-        .differs("3000", "A single consumer in development should not wait for others.")
-        .inert(inert::GROUPS);
+        .differs("3000", "A single consumer in development should not wait for others.");
     /// Largest session timeout of a classic member.
-    GROUP_MAX_SESSION_TIMEOUT_MS: i32 = with("group.max.session.timeout.ms", "1800000")
-        .inert(inert::GROUPS);
+    GROUP_MAX_SESSION_TIMEOUT_MS: i32 = with("group.max.session.timeout.ms", "1800000");
     /// Most members of a classic group.
     GROUP_MAX_SIZE: i32 = with("group.max.size", "2147483647")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Smallest session timeout of a classic member.
-    GROUP_MIN_SESSION_TIMEOUT_MS: i32 = with("group.min.session.timeout.ms", "6000")
-        .inert(inert::GROUPS);
+    GROUP_MIN_SESSION_TIMEOUT_MS: i32 = with("group.min.session.timeout.ms", "6000");
     /// Assignors of share groups.
     GROUP_SHARE_ASSIGNORS: Vec<String> = with("group.share.assignors", "simple")
         .inert(inert::SHARE);
@@ -157,26 +153,22 @@ settings! { Broker:
         .check(Check::AtLeast(1))
         .inert(inert::STREAMS);
     /// Largest metadata of a committed offset.
-    OFFSET_METADATA_MAX_BYTES: i32 = with("offset.metadata.max.bytes", "4096").inert(inert::GROUPS);
+    OFFSET_METADATA_MAX_BYTES: i32 = with("offset.metadata.max.bytes", "4096");
     /// How long a commit of offsets waits for its replicas.
     OFFSETS_COMMIT_TIMEOUT_MS: i32 = with("offsets.commit.timeout.ms", "5000")
         .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .inert(inert::COMMIT_WAIT);
     /// Batch size for loading `__consumer_offsets`.
     OFFSETS_LOAD_BUFFER_SIZE: i32 = with("offsets.load.buffer.size", "5242880")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// How often expired offsets are looked for.
     OFFSETS_RETENTION_CHECK_INTERVAL_MS: i64 = with("offsets.retention.check.interval.ms", "600000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// How long offsets outlive their group.
     OFFSETS_RETENTION_MINUTES: i32 = with("offsets.retention.minutes", "10080")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Codec of `__consumer_offsets`.
-    OFFSETS_TOPIC_COMPRESSION_CODEC: i32 = with("offsets.topic.compression.codec", "0")
-        .inert(inert::GROUPS);
+    OFFSETS_TOPIC_COMPRESSION_CODEC: i32 = with("offsets.topic.compression.codec", "0");
     /// Partitions of `__consumer_offsets`.
     OFFSETS_TOPIC_NUM_PARTITIONS: i32 = with("offsets.topic.num.partitions", "50")
         .check(Check::AtLeast(1));
@@ -184,7 +176,7 @@ settings! { Broker:
     OFFSETS_TOPIC_REPLICATION_FACTOR: i16 = with("offsets.topic.replication.factor", "1")
         .check(Check::AtLeast(1))
         .differs("3", "One node holds one replica.")
-        .inert(inert::GROUPS);
+        .inert(inert::ONE_NODE);
     /// Segment size of `__consumer_offsets`.
     OFFSETS_TOPIC_SEGMENT_BYTES: i32 = with("offsets.topic.segment.bytes", "104857600")
         .check(Check::AtLeast(1));

@@ -38,8 +38,14 @@ pub(super) const METADATA_DIR: Inert =
 /// Levels of lz4.
 pub(super) const LZ4_LEVEL: Inert =
     Inert::ByDesign("The encoder of lz4 knows one level; batches are valid all the same.");
+/// Gathering writes of coordinators.
+pub(super) const LINGER: Inert =
+    Inert::ByDesign("Writes that wait for the disk at one time share a sync; none is held back.");
+/// Waiting for writes of coordinators.
+pub(super) const COMMIT_WAIT: Inert =
+    Inert::ByDesign("A commit is answered when the disk has taken it or refused it.");
 /// Groups.
-pub(super) const GROUPS: Inert = Inert::NotYet("Groups are not there yet.");
+pub(super) const GROUPS: Inert = Inert::NotYet("Groups of the consumer protocol are not there yet.");
 /// Share groups.
 pub(super) const SHARE: Inert = Inert::NotYet("Share groups are not there yet.");
 /// Streams groups.

@@ -1,15 +1,17 @@
 //! Committed offsets: taking them, telling them, and letting them go (`OffsetMetadataManager`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use super::{Identity, Shard};
-use crate::coordinator::group::Ageing;
 use crate::coordinator::machine::Moment;
 use crate::coordinator::offsets::{Commit, Committed, tombstone};
 use crate::coordinator::outcome::{Failure, Outcome, Reply, Waiter};
 use crate::coordinator::world::GroupWorld;
+
+/// How many records of a deletion go into one batch.
+const TOMBSTONES_MAX: usize = 1000;
 
 /// An OffsetCommit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct OffsetCommit {
 }
 
 impl Shard {
-    /// OffsetCommit. A group that does not exist is made, for somebody who is no member.
+    /// OffsetCommit. Offsets of somebody who is no member make a group that does not exist.
     pub fn commit(
         &mut self,
         group: &str,
@@ -43,32 +45,21 @@ impl Shard {
                 asked.unwrap_or(Ok(()))
             }
         };
-        if let Err(failure) = allowed {
-            outcome.reply(waiter, Reply::Committed(Err(failure)));
-            return outcome;
-        }
         let mut results = Vec::with_capacity(request.commits.len());
         for commit in &request.commits {
-            let checked = check(commit, moment.world);
-            results.push(checked.map(|topic_id| {
+            let topic_id = check(commit, allowed, moment.world);
+            results.push(topic_id.map(|topic_id| {
                 let record = commit.record(group, topic_id, moment.wall, request.retention_ms);
                 outcome.records.push(record);
             }));
         }
-        outcome.reply(waiter, Reply::Committed(Ok(results)));
+        outcome.reply(waiter, Reply::Committed(results));
         outcome
     }
 
-    /// What a group has committed for a partition of the topic that has this id now.
-    pub fn committed(
-        &self,
-        group: &str,
-        topic: &str,
-        partition: i32,
-        topic_id: Option<Uuid>,
-    ) -> Option<&Committed> {
-        let committed = self.offsets.get(group, topic, partition)?;
-        committed.is_of(topic_id).then_some(committed)
+    /// What a group has committed for a partition.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
+        self.offsets.get(group, topic, partition)
     }
 
     /// Everything that a group has committed: topic by topic, partition by partition.
@@ -89,12 +80,17 @@ impl Shard {
         group: &str,
         partitions: &[(String, i32)],
         waiter: Waiter,
+        moment: Moment<'_, GroupWorld>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let found = self.groups.get(group).ok_or(Failure::GroupIdNotFound);
         let deleted = found.and_then(|group| group.may_delete_offsets().map(|()| group));
         let deleted = deleted.map(|of| {
             let delete = |(topic, partition): &(String, i32)| {
+                let there = moment.world.topics.topic(topic);
+                if !there.is_some_and(|there| (0..there.partitions).contains(partition)) {
+                    return Err(Failure::UnknownTopicOrPartition);
+                }
                 if of.subscribes(topic) {
                     return Err(Failure::GroupSubscribedToTopic);
                 }
@@ -109,62 +105,72 @@ impl Shard {
         outcome
     }
 
-    /// Deletes the offsets that no longer count, and the groups of which nothing is left.
-    pub(super) fn expire_offsets(&self, moment: Moment<'_, GroupWorld>, outcome: &mut Outcome) {
+    /// Deletes offsets that no longer count, and groups of which nothing is left: all of them, or
+    /// as many as one batch may hold.
+    pub(super) fn expire_offsets(&self, moment: Moment<'_, GroupWorld>) -> Outcome {
         let retention_ms = moment.world.settings.offsets_retention_ms;
+        let mut outcome = Outcome::default();
+        let records = &mut outcome.records;
         for (id, group) in &self.groups {
             let ageing = group.ageing();
             let mut all_gone = true;
-            // A group that uses its offsets keeps all of them.
-            if ageing != Ageing::Never {
-                for (topic, partition, offset) in self.offsets.of_group(id) {
-                    let gone = !group.subscribes(topic)
-                        && ageing.has_expired(offset, moment.wall, retention_ms);
-                    if gone {
-                        outcome.records.push(tombstone(id, topic, partition));
-                    }
-                    all_gone &= gone;
+            for (topic, partition, offset) in self.offsets.of_group(id) {
+                let gone = ageing.has_expired(offset, moment.wall, retention_ms)
+                    && !group.subscribes(topic)
+                    && records.len() < TOMBSTONES_MAX;
+                if gone {
+                    records.push(tombstone(id, topic, partition));
                 }
+                all_gone &= gone;
             }
-            if all_gone && group.is_empty() {
-                group.tombstones(&mut outcome.records);
-            }
-        }
-    }
-
-    /// Topics were deleted: whatever was committed for them goes along.
-    pub fn topics_deleted(&self, names: &BTreeSet<String>) -> Outcome {
-        let mut outcome = Outcome::default();
-        for (group, topic, partition, _) in self.offsets.all() {
-            if names.contains(topic) {
-                outcome.records.push(tombstone(group, topic, partition));
+            if all_gone && group.is_empty() && records.len() < TOMBSTONES_MAX {
+                group.tombstones(records);
             }
         }
         outcome
     }
 
+    /// Topics were deleted, given with the ids that they had: what was committed for them goes
+    /// along. To be called until nothing follows.
+    pub fn topics_deleted(&self, gone: &BTreeMap<String, Uuid>) -> Outcome {
+        self.forget(|topic, committed| gone.get(topic).is_some_and(|id| committed.is_of(*id)))
+    }
+
     /// Deletes the offsets of topics that were deleted while nobody looked, even if they were
     /// created again.
-    pub(super) fn forget_lost_topics(&self, moment: Moment<'_, GroupWorld>, outcome: &mut Outcome) {
-        for (group, topic, partition, committed) in self.offsets.all() {
-            let id = moment.world.topics.id(topic);
-            if id.is_none() || !committed.is_of(id) {
-                outcome.records.push(tombstone(group, topic, partition));
-            }
+    pub(super) fn forget_lost_topics(&self, world: &GroupWorld) -> Outcome {
+        self.forget(|topic, committed| {
+            let there = world.topics.topic(topic);
+            !there.is_some_and(|there| committed.is_of(there.id))
+        })
+    }
+
+    fn forget(&self, lost: impl Fn(&str, &Committed) -> bool) -> Outcome {
+        let all = self.offsets.all();
+        let lost = all.filter(|(_, topic, _, committed)| lost(topic, committed));
+        let records = lost.map(|(group, topic, partition, _)| tombstone(group, topic, partition));
+        Outcome {
+            records: records.take(TOMBSTONES_MAX).collect(),
+            replies: Vec::new(),
         }
     }
 }
 
-/// The id of the topic that a commit is about, unless it is refused.
-fn check(commit: &Commit, world: &GroupWorld) -> Result<Uuid, Failure> {
-    let partitions = 0..world.topics.partitions(&commit.topic);
-    let topic = world.topics.id(&commit.topic);
-    let topic = topic.filter(|_| partitions.contains(&commit.partition));
+/// The id of the topic that a commit is about, unless it is refused: first for the topic, then for
+/// the group.
+fn check(
+    commit: &Commit,
+    allowed: Result<(), Failure>,
+    world: &GroupWorld,
+) -> Result<Uuid, Failure> {
+    let topic = world.topics.topic(&commit.topic);
+    let topic = topic.filter(|topic| (0..topic.partitions).contains(&commit.partition));
     let topic = topic.ok_or(Failure::UnknownTopicOrPartition)?;
+    allowed?;
     let max = world.settings.offset_metadata_max;
     // No text has more UTF-16 units than bytes.
     if commit.metadata.len() > max && commit.metadata.encode_utf16().count() > max {
         return Err(Failure::OffsetMetadataTooLarge);
     }
-    Ok(topic)
+    Ok(topic.id)
 }

@@ -81,9 +81,13 @@ impl Shard {
         }
     }
 
-    fn set_expiry(&mut self, moment: Moment<'_, GroupWorld>) {
+    /// When expired offsets are looked for next: at once where there may be more of them.
+    fn set_expiry(&mut self, moment: Moment<'_, GroupWorld>, more: bool) {
         let interval = u64::try_from(moment.world.settings.offsets_check_interval_ms);
-        let interval = Duration::from_millis(interval.unwrap_or(1).max(1));
+        let interval = match more {
+            true => Duration::ZERO,
+            false => Duration::from_millis(interval.unwrap_or(1).max(1)),
+        };
         self.timers.set(Deadline::Expiry, moment.now + interval);
     }
 }
@@ -97,7 +101,8 @@ impl Machine for Shard {
         self.load_record(record);
     }
 
-    /// Sessions of all members begin anew, and offsets of topics that are gone are deleted.
+    /// Sessions of all members begin anew, and offsets of topics that are gone are deleted, as
+    /// many as one batch may hold; the rest with what expires.
     fn loaded(&mut self, moment: Moment<'_, GroupWorld>) -> Outcome {
         let mut outcome = Outcome::default();
         let ids: Vec<String> = self.groups.keys().cloned().collect();
@@ -106,8 +111,9 @@ impl Machine for Shard {
                 group.begin_sessions(turn);
             });
         }
-        self.set_expiry(moment);
-        self.forget_lost_topics(moment, &mut outcome);
+        let lost = self.forget_lost_topics(moment.world);
+        self.set_expiry(moment, !lost.records.is_empty());
+        outcome.records.extend(lost.records);
         outcome
     }
 
@@ -126,9 +132,12 @@ impl Machine for Shard {
         | Deadline::Sync { group: id }
         | Deadline::Session { group: id, .. }) = &deadline
         else {
-            self.set_expiry(moment);
-            self.expire_offsets(moment, &mut outcome);
-            return Some(outcome);
+            let mut due = self.forget_lost_topics(moment.world);
+            if due.records.is_empty() {
+                due = self.expire_offsets(moment);
+            }
+            self.set_expiry(moment, !due.records.is_empty());
+            return Some(due);
         };
         self.with_group(id, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.time_is_over(&deadline, turn),

@@ -11,5 +11,10 @@ pub(super) const TOPIC_OPERATIONS: i32 =
 pub(super) const CLUSTER_OPERATIONS: i32 =
     1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
+/// Everything that can be done to a group: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS,
+/// ALTER_CONFIGS.
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
 /// What Apache Kafka 4.1.2 answers without an authorizer.
-const _: () = assert!(TOPIC_OPERATIONS == 3576 && CLUSTER_OPERATIONS == 8096);
+const _: () =
+    assert!(TOPIC_OPERATIONS == 3576 && CLUSTER_OPERATIONS == 8096 && GROUP_OPERATIONS == 3400);

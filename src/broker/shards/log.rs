@@ -1,0 +1,97 @@
+//! Records of machines in the log of their partition.
+
+use bytes::Bytes;
+
+use super::Unavailable;
+use crate::batch::{BatchBuilder, BatchHeader, Codec, HeaderError, Level, ValidBatch, records};
+use crate::coordinator::LogRecord;
+use crate::io::read_full_at;
+use crate::model::{Offset, Timestamp};
+use crate::storage::{Isolation, Partition, ReadError, RecordBytes};
+
+/// The records as one batch.
+pub(super) fn batch<R: LogRecord>(
+    records: &[R],
+    at: Timestamp,
+    (codec, level): (Codec, Level),
+) -> Result<ValidBatch, Unavailable> {
+    let unwritable = |reason: String| Unavailable::Unwritable(reason);
+    let mut batch = BatchBuilder::new().compression(codec, level);
+    for record in records {
+        let bytes = record.to_bytes();
+        let (key, value) = bytes.map_err(|error| unwritable(error.to_string()))?;
+        batch.push(at, Some(&key), value.as_deref());
+    }
+    batch.build().map_err(|error| unwritable(error.to_string()))
+}
+
+/// Reads a log from its start to its end, so many bytes at a time, and gives every record that can
+/// be understood; the offset after the last one.
+///
+/// As in Kafka's `CoordinatorLoaderImpl`, what cannot be understood is noted and stepped over: a
+/// newer broker may have written it, or somebody with a tool.
+pub(super) fn read_all<R: LogRecord>(
+    log: &Partition,
+    read_bytes: usize,
+    mut give: impl FnMut(R),
+) -> Result<Offset, ReadError> {
+    let offsets = log.offsets()?;
+    let (mut next, end) = (offsets.log_start, offsets.log_end);
+    while next < end {
+        let read = log.read(next, read_bytes, true, Isolation::LogEnd)?;
+        let mut bytes = in_memory(read.records)?;
+        if bytes.is_empty() {
+            break;
+        }
+        while !bytes.is_empty() {
+            let header = BatchHeader::parse(&bytes).map_err(|error| damaged(&error))?;
+            let batch = bytes.split_to(header.total_len().min(bytes.len()));
+            if !header.is_control() {
+                give_records(log, &batch, &mut give);
+            }
+            next = next.max(header.next_offset());
+        }
+    }
+    Ok(end)
+}
+
+fn give_records<R: LogRecord>(log: &Partition, batch: &[u8], give: &mut impl FnMut(R)) {
+    let note = |what: &dyn std::fmt::Display| {
+        tracing::warn!(partition = ?log.id(), error = %what, "a record is stepped over");
+    };
+    let opened = match records(batch) {
+        Ok(opened) => opened,
+        Err(error) => return note(&error),
+    };
+    for record in &opened {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => return note(&error),
+        };
+        match R::from_bytes(record.key.unwrap_or_default(), record.value) {
+            Ok(record) => give(record),
+            Err(error) => note(&format_args!("offset {}: {error}", record.offset)),
+        }
+    }
+}
+
+fn damaged(error: &HeaderError) -> ReadError {
+    ReadError::Storage(error.to_string())
+}
+
+fn in_memory(records: RecordBytes) -> Result<Bytes, ReadError> {
+    match records {
+        RecordBytes::Memory(bytes) => Ok(bytes),
+        RecordBytes::Region {
+            file,
+            position,
+            len,
+        } => {
+            let mut bytes = vec![0; len];
+            let read = read_full_at(&*file, &mut bytes, position)
+                .map_err(|error| ReadError::Storage(error.to_string()))?;
+            bytes.truncate(read);
+            Ok(bytes.into())
+        }
+    }
+}
