@@ -6,9 +6,11 @@ use crate::model::Timestamp;
 use crate::wire::groups::GroupRecord;
 
 use super::classic::ClassicGroup;
+use super::consumer::ConsumerGroup;
 use super::offsets::Committed;
 use super::outcome::Failure;
 use super::shard::Identity;
+use super::subscription;
 use super::turn::Turn;
 
 /// A group.
@@ -16,6 +18,8 @@ use super::turn::Turn;
 pub(crate) enum Group {
     /// Members that assign among themselves, or nobody: offsets alone make such a group.
     Classic(ClassicGroup),
+    /// Members that the coordinator assigns to.
+    Consumer(Box<ConsumerGroup>),
 }
 
 /// The kinds of groups, as ListGroups tells them.
@@ -23,6 +27,8 @@ pub(crate) enum Group {
 pub enum GroupKind {
     /// Its members assign.
     Classic,
+    /// The coordinator assigns.
+    Consumer,
 }
 
 impl GroupKind {
@@ -30,6 +36,7 @@ impl GroupKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
+            Self::Consumer => "consumer",
         }
     }
 }
@@ -106,12 +113,14 @@ impl Group {
     pub(crate) fn kind(&self) -> GroupKind {
         match self {
             Self::Classic(_) => GroupKind::Classic,
+            Self::Consumer(_) => GroupKind::Consumer,
         }
     }
 
     pub(crate) fn listing(&self, id: &str) -> GroupListing {
         let (protocol_type, state) = match self {
             Self::Classic(group) => (group.protocol_type(), group.state().name()),
+            Self::Consumer(group) => (subscription::CONSUMER, group.state().name()),
         };
         GroupListing {
             group: id.to_owned(),
@@ -125,13 +134,15 @@ impl Group {
     pub(crate) fn may_commit(&self, who: &Identity, turn: &mut Turn<'_>) -> Result<(), Failure> {
         match self {
             Self::Classic(group) => group.may_commit(who, turn),
+            Self::Consumer(group) => group.may_commit(who),
         }
     }
 
     /// Whether somebody may ask for committed offsets.
-    pub(crate) fn may_fetch(&self, _who: &Identity) -> Result<(), Failure> {
+    pub(crate) fn may_fetch(&self, who: &Identity) -> Result<(), Failure> {
         match self {
             Self::Classic(_) => Ok(()),
+            Self::Consumer(group) => group.may_fetch(who),
         }
     }
 
@@ -139,6 +150,7 @@ impl Group {
     pub(crate) fn may_delete_offsets(&self) -> Result<(), Failure> {
         match self {
             Self::Classic(group) => group.may_delete_offsets(),
+            Self::Consumer(_) => Ok(()),
         }
     }
 
@@ -146,6 +158,7 @@ impl Group {
     pub(crate) fn may_delete(&self) -> Result<(), Failure> {
         match self {
             Self::Classic(group) => group.may_delete(),
+            Self::Consumer(group) => group.may_delete(),
         }
     }
 
@@ -153,12 +166,14 @@ impl Group {
     pub(crate) fn subscribes(&self, topic: &str) -> bool {
         match self {
             Self::Classic(group) => group.subscribes(topic),
+            Self::Consumer(group) => group.subscribes(topic),
         }
     }
 
     pub(crate) fn ageing(&self) -> Ageing {
         match self {
             Self::Classic(group) => group.ageing(),
+            Self::Consumer(group) => group.ageing(),
         }
     }
 
@@ -166,6 +181,7 @@ impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Classic(group) => group.is_empty(),
+            Self::Consumer(group) => group.is_empty(),
         }
     }
 
@@ -173,6 +189,7 @@ impl Group {
     pub(crate) fn tombstones(&self, records: &mut Vec<GroupRecord>) {
         match self {
             Self::Classic(group) => records.push(group.tombstone()),
+            Self::Consumer(group) => group.tombstones(records),
         }
     }
 
@@ -180,6 +197,7 @@ impl Group {
     pub(crate) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
         match self {
             Self::Classic(group) => group.begin_sessions(turn),
+            Self::Consumer(group) => group.begin_sessions(turn),
         }
     }
 }

@@ -28,4 +28,7 @@ pub use machine::{LogRecord, Machine, Moment};
 pub use offsets::{Commit, Committed};
 pub use outcome::{Failure, Outcome, Reply, Waiter};
 pub use shard::{Identity, OffsetCommit, Shard};
-pub use world::{GroupSettings, GroupWorld, KnownTopic, Topics};
+pub use world::{
+    ConsumerSettings, ConsumerTimeouts, GroupOverrides, GroupSettings, GroupWorld, KnownTopic,
+    Topics,
+};

@@ -3,6 +3,7 @@
 use crate::wire::groups::GroupRecord;
 
 use super::classic::{Joined, LeftMember, Synced};
+use super::consumer::{ConsumerBeat, Refusal};
 
 /// Whom an answer goes to: a number that the caller gives, and keeps the connection under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +44,8 @@ pub enum Reply {
     Synced(Synced),
     /// To a Heartbeat.
     Alive(Result<(), Failure>),
+    /// To a ConsumerGroupHeartbeat.
+    ConsumerBeat(Result<Box<ConsumerBeat>, Refusal>),
     /// To a LeaveGroup: member by member.
     Left(Result<Vec<LeftMember>, Failure>),
     /// To an OffsetCommit: partition by partition, as asked.
@@ -95,6 +98,9 @@ pub enum Failure {
     /// 27.
     #[error("the group rebalances")]
     RebalanceInProgress,
+    /// 42.
+    #[error("the request is not valid")]
+    InvalidRequest,
     /// 68.
     #[error("the group is not empty")]
     NonEmptyGroup,
@@ -113,4 +119,19 @@ pub enum Failure {
     /// 82.
     #[error("another member has taken over the instance id")]
     FencedInstanceId,
+    /// 110.
+    #[error("the member must give up all partitions, and join again")]
+    FencedMemberEpoch,
+    /// 111.
+    #[error("another member has the instance id")]
+    UnreleasedInstanceId,
+    /// 112.
+    #[error("no such assignor")]
+    UnsupportedAssignor,
+    /// 113.
+    #[error("the epoch is not the member's")]
+    StaleMemberEpoch,
+    /// 128.
+    #[error("the regular expression is not valid")]
+    InvalidRegularExpression,
 }

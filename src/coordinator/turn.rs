@@ -6,7 +6,7 @@ use crate::model::Timestamp;
 
 use super::outcome::{Outcome, Reply, Waiter};
 use super::timers::Timers;
-use super::world::GroupSettings;
+use super::world::{ConsumerTimeouts, GroupOverrides, GroupSettings, Topics};
 
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub(crate) enum Deadline {
     /// Nothing was heard of a member for its session timeout, or the id that it was given was not
     /// used within it.
     Session { group: String, member: String },
+    /// A member of a consumer group has had its time to give up partitions.
+    Revocation { group: String, member: String },
     /// Expired offsets are looked for.
     Expiry,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Turn<'a> {
     /// Wall-clock time: for records.
     pub(crate) wall: Timestamp,
     pub(crate) settings: &'a GroupSettings,
+    pub(crate) topics: &'a dyn Topics,
+    pub(crate) overrides: &'a dyn GroupOverrides,
     pub(crate) timers: &'a mut Timers<Deadline>,
     pub(crate) random: &'a mut fastrand::Rng,
     pub(crate) outcome: &'a mut Outcome,
@@ -48,6 +52,12 @@ impl Turn<'_> {
     pub(crate) fn set(&mut self, deadline: Deadline, ms: i32) {
         let delay = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         self.timers.set(deadline, self.now + delay);
+    }
+
+    /// The timeouts of a consumer group.
+    pub(crate) fn consumer_timeouts(&self, group: &str) -> ConsumerTimeouts {
+        let general = self.settings.consumer.timeouts;
+        self.overrides.consumer_timeouts(group, general)
     }
 
     pub(crate) fn cancel(&mut self, deadline: &Deadline) {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::consumer::Assignor;
+
 /// Settings of groups (`group.…`, `offsets.…`), as they are now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupSettings {
@@ -21,6 +23,34 @@ pub struct GroupSettings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_check_interval_ms: i64,
+    /// Those of consumer groups.
+    pub consumer: ConsumerSettings,
+}
+
+/// Settings of consumer groups (`group.consumer.…`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerSettings {
+    /// `group.consumer.assignors`: the first is for groups whose members do not choose.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.max.size`.
+    pub size_max: usize,
+    /// For groups that have none of their own.
+    pub timeouts: ConsumerTimeouts,
+}
+
+/// Timeouts of the members of a consumer group, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerTimeouts {
+    /// `consumer.session.timeout.ms`.
+    pub session_ms: i32,
+    /// `consumer.heartbeat.interval.ms`.
+    pub heartbeat_ms: i32,
+}
+
+/// What is set for some groups only.
+pub trait GroupOverrides: std::fmt::Debug + Send + Sync {
+    /// The timeouts of a group, where they are not `general`.
+    fn consumer_timeouts(&self, group: &str, general: ConsumerTimeouts) -> ConsumerTimeouts;
 }
 
 /// A topic, as far as groups have to know it.
@@ -36,6 +66,12 @@ pub struct KnownTopic {
 pub trait Topics: std::fmt::Debug + Send + Sync {
     /// A topic by name.
     fn topic(&self, name: &str) -> Option<KnownTopic>;
+    /// The name of the topic that has this id.
+    fn name(&self, id: Uuid) -> Option<String>;
+    /// Tells of every name.
+    fn for_each(&self, visit: &mut dyn FnMut(&str));
+    /// Another number whenever a topic was created, deleted or has grown.
+    fn version(&self) -> i64;
 }
 
 /// What a shard of groups is lent with every event.
@@ -45,4 +81,6 @@ pub struct GroupWorld {
     pub settings: Arc<GroupSettings>,
     /// Topics.
     pub topics: Arc<dyn Topics>,
+    /// What is set for some groups only.
+    pub overrides: Arc<dyn GroupOverrides>,
 }

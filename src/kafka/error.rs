@@ -267,6 +267,12 @@ impl KafkaCode for Failure {
             Self::GroupMaxSizeReached => ResponseError::GroupMaxSizeReached,
             Self::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
             Self::FencedInstanceId => ResponseError::FencedInstanceId,
+            Self::InvalidRequest => ResponseError::InvalidRequest,
+            Self::FencedMemberEpoch => ResponseError::FencedMemberEpoch,
+            Self::UnreleasedInstanceId => ResponseError::UnreleasedInstanceId,
+            Self::UnsupportedAssignor => ResponseError::UnsupportedAssignor,
+            Self::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
+            Self::InvalidRegularExpression => ResponseError::InvalidRegularExpression,
         }
     }
 }

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use crate::broker::Broker;
-use crate::catalog::Image;
+use crate::catalog::{ConfigResource, Image};
 use crate::config::{Config, keys};
-use crate::coordinator::{GroupSettings, GroupWorld, KnownTopic, Topics};
+use crate::coordinator::consumer::Assignor;
+use crate::coordinator::{
+    ConsumerSettings, ConsumerTimeouts, GroupOverrides, GroupSettings, GroupWorld, KnownTopic,
+    Topics,
+};
+use crate::model::TopicId;
 
 impl Topics for Image {
     fn topic(&self, name: &str) -> Option<KnownTopic> {
@@ -14,6 +19,43 @@ impl Topics for Image {
             id: topic.id.0,
             partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
         })
+    }
+
+    fn name(&self, id: uuid::Uuid) -> Option<String> {
+        let topic = Image::topic(self, TopicId(id))?;
+        Some(topic.name.as_str().to_owned())
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&str)) {
+        for topic in self.topics() {
+            visit(topic.name.as_str());
+        }
+    }
+
+    /// Any change of metadata counts: few of them do not concern topics.
+    fn version(&self) -> i64 {
+        self.next_offset().0
+    }
+}
+
+impl GroupOverrides for Image {
+    fn consumer_timeouts(&self, group: &str, general: ConsumerTimeouts) -> ConsumerTimeouts {
+        let overrides = self.configs(&ConfigResource::Group(group.to_owned()));
+        // They were checked when they were set.
+        let ms = |name: &str, general| {
+            let set = overrides.get(name).and_then(|text| text.parse().ok());
+            set.unwrap_or(general)
+        };
+        ConsumerTimeouts {
+            session_ms: ms(
+                keys::group::CONSUMER_SESSION_TIMEOUT_MS.name(),
+                general.session_ms,
+            ),
+            heartbeat_ms: ms(
+                keys::group::CONSUMER_HEARTBEAT_INTERVAL_MS.name(),
+                general.heartbeat_ms,
+            ),
+        }
     }
 }
 
@@ -26,9 +68,11 @@ pub(super) struct Cached {
 
 impl Broker {
     pub(super) fn group_world(&self) -> GroupWorld {
+        let image = self.catalog.image();
         GroupWorld {
             settings: self.group_settings(),
-            topics: self.catalog.image(),
+            topics: image.clone(),
+            overrides: image,
         }
     }
 
@@ -59,5 +103,21 @@ fn settings(config: &Config) -> GroupSettings {
         offset_metadata_max: count(config.get(keys::OFFSET_METADATA_MAX_BYTES)),
         offsets_retention_ms: i64::from(config.get(keys::OFFSETS_RETENTION_MINUTES)) * 60_000,
         offsets_check_interval_ms: config.get(keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
+        consumer: consumer_settings(config),
+    }
+}
+
+fn consumer_settings(config: &Config) -> ConsumerSettings {
+    let assignors = config.get(keys::GROUP_CONSUMER_ASSIGNORS);
+    ConsumerSettings {
+        assignors: assignors
+            .iter()
+            .filter_map(|name| Assignor::by_name(name))
+            .collect(),
+        size_max: usize::try_from(config.get(keys::GROUP_CONSUMER_MAX_SIZE)).unwrap_or(0),
+        timeouts: ConsumerTimeouts {
+            session_ms: config.get(keys::GROUP_CONSUMER_SESSION_TIMEOUT_MS),
+            heartbeat_ms: config.get(keys::GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS),
+        },
     }
 }

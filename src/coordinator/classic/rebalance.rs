@@ -52,7 +52,7 @@ impl ClassicGroup {
             Deadline::Join { .. } => self.join_time_is_over(turn),
             Deadline::Sync { .. } => self.sync_time_is_over(turn),
             Deadline::Session { member, .. } => self.session_is_over(member, turn),
-            Deadline::Expiry => {}
+            Deadline::Revocation { .. } | Deadline::Expiry => {}
         }
     }
 

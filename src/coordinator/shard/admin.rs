@@ -15,6 +15,7 @@ impl Shard {
     pub fn describe(&self, group: &str) -> Option<GroupDescription> {
         match self.groups.get(group)? {
             Group::Classic(group) => Some(group.describe()),
+            Group::Consumer(_) => None,
         }
     }
 

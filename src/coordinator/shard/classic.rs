@@ -35,6 +35,11 @@ impl Shard {
         }
         self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.join(request, waiter, turn),
+            Group::Consumer(_) => {
+                let refused =
+                    Joined::failed(&request.member_id, Failure::InconsistentGroupProtocol);
+                turn.outcome.reply(waiter, refused);
+            }
         });
         outcome
     }
@@ -50,6 +55,10 @@ impl Shard {
         let mut outcome = Outcome::default();
         let found = self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.sync(request, waiter, turn),
+            Group::Consumer(_) => {
+                turn.outcome
+                    .reply(waiter, Synced::failed(Failure::UnknownMemberId));
+            }
         });
         if found.is_none() {
             outcome.reply(waiter, Synced::failed(Failure::UnknownMemberId));
@@ -68,6 +77,7 @@ impl Shard {
         let mut outcome = Outcome::default();
         let alive = self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.heartbeat(who, turn),
+            Group::Consumer(_) => Err(Failure::UnknownMemberId),
         });
         let alive = alive.unwrap_or(Err(Failure::UnknownMemberId));
         outcome.reply(waiter, Reply::Alive(alive));
@@ -85,6 +95,7 @@ impl Shard {
         let mut outcome = Outcome::default();
         let left = self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.leave(leaving, turn),
+            Group::Consumer(_) => Err(Failure::UnknownMemberId),
         });
         let left = left.unwrap_or(Err(Failure::UnknownMemberId));
         outcome.reply(waiter, Reply::Left(left));

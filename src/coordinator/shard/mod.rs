@@ -3,6 +3,7 @@
 mod admin;
 mod classic;
 mod commits;
+mod consumer;
 mod replay;
 
 use std::collections::HashMap;
@@ -62,14 +63,7 @@ impl Shard {
         event: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
     ) -> Option<T> {
         let group = self.groups.get_mut(id)?;
-        let mut turn = Turn {
-            now: moment.now,
-            wall: moment.wall,
-            settings: &moment.world.settings,
-            timers: &mut self.timers,
-            random: &mut self.random,
-            outcome,
-        };
+        let mut turn = lend(&mut self.timers, &mut self.random, moment, outcome);
         Some(event(group, &mut turn))
     }
 
@@ -89,6 +83,25 @@ impl Shard {
             false => Duration::from_millis(interval.unwrap_or(1).max(1)),
         };
         self.timers.set(Deadline::Expiry, moment.now + interval);
+    }
+}
+
+/// What a group is lent for one event.
+fn lend<'a>(
+    timers: &'a mut Timers<Deadline>,
+    random: &'a mut fastrand::Rng,
+    moment: Moment<'a, GroupWorld>,
+    outcome: &'a mut Outcome,
+) -> Turn<'a> {
+    Turn {
+        now: moment.now,
+        wall: moment.wall,
+        settings: &moment.world.settings,
+        topics: moment.world.topics.as_ref(),
+        overrides: moment.world.overrides.as_ref(),
+        timers,
+        random,
+        outcome,
     }
 }
 
@@ -130,6 +143,7 @@ impl Machine for Shard {
         let mut outcome = Outcome::default();
         let (Deadline::Join { group: id }
         | Deadline::Sync { group: id }
+        | Deadline::Revocation { group: id, .. }
         | Deadline::Session { group: id, .. }) = &deadline
         else {
             let mut due = self.forget_lost_topics(moment.world);
@@ -141,6 +155,7 @@ impl Machine for Shard {
         };
         self.with_group(id, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.time_is_over(&deadline, turn),
+            Group::Consumer(group) => group.time_is_over(&deadline, turn),
         });
         Some(outcome)
     }

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::coordinator::classic::ClassicGroup;
+use crate::coordinator::consumer::ConsumerGroup;
 use crate::coordinator::group::Group;
 use crate::model::Timestamp;
 use crate::wire::groups::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
@@ -29,18 +30,69 @@ impl Shard {
             }
             GroupRecord::ClassicGroup(key, Some(value)) => match self.groups.get_mut(&key.group) {
                 Some(Group::Classic(group)) => group.replay(value),
-                None => {
+                Some(Group::Consumer(_)) | None => {
                     let group = ClassicGroup::load(&key.group, value);
                     self.groups.insert(key.group, Group::Classic(group));
                 }
             },
-            GroupRecord::ConsumerGroup(..)
-            | GroupRecord::ConsumerGroupTopics(..)
-            | GroupRecord::Member(..)
-            | GroupRecord::TargetAssignment(..)
-            | GroupRecord::TargetAssignmentMember(..)
-            | GroupRecord::CurrentAssignment(..)
-            | GroupRecord::RegularExpression(..) => {}
+            GroupRecord::ConsumerGroup(key, None) => {
+                self.groups.remove(&key.group);
+            }
+            GroupRecord::ConsumerGroup(key, Some(value)) => {
+                self.consumers(&key.group, true, |group| group.replay_epoch(&value));
+            }
+            GroupRecord::ConsumerGroupTopics(key, value) => {
+                let is_there = value.is_some();
+                self.consumers(&key.group, is_there, |group| group.replay_topics(is_there));
+            }
+            GroupRecord::Member(key, value) => {
+                self.consumers(&key.group, value.is_some(), |group| {
+                    group.replay_member(&key.member, value);
+                });
+            }
+            GroupRecord::TargetAssignment(key, value) => {
+                self.consumers(&key.group, value.is_some(), |group| {
+                    group.replay_target_epoch(value);
+                });
+            }
+            GroupRecord::TargetAssignmentMember(key, value) => {
+                self.consumers(&key.group, value.is_some(), |group| {
+                    group.replay_target(&key.member, value);
+                });
+            }
+            GroupRecord::CurrentAssignment(key, value) => {
+                self.consumers(&key.group, value.is_some(), |group| {
+                    group.replay_assignment(&key.member, value);
+                });
+            }
+            GroupRecord::RegularExpression(key, value) => {
+                self.consumers(&key.group, value.is_some(), |group| {
+                    group.replay_expression(key.expression, value);
+                });
+            }
+        }
+    }
+
+    /// A record of a consumer group, which begins with the first that says something of it.
+    /// Records that contradict each other come from elsewhere: those of a group that has members
+    /// of its own are passed over.
+    fn consumers(
+        &mut self,
+        id: &str,
+        says_something: bool,
+        take_in: impl FnOnce(&mut ConsumerGroup),
+    ) {
+        let begins = match self.groups.get(id) {
+            Some(Group::Consumer(_)) => false,
+            Some(Group::Classic(group)) => says_something && group.is_empty(),
+            None => says_something,
+        };
+        if begins {
+            let group = Group::Consumer(Box::new(ConsumerGroup::new(id)));
+            self.groups.insert(id.to_owned(), group);
+        }
+        if let Some(Group::Consumer(group)) = self.groups.get_mut(id) {
+            take_in(group);
         }
     }
 

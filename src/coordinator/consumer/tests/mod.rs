@@ -1,0 +1,8 @@
+//! Consumer groups under a clock of the test's own: no broker, no waiting.
+
+mod bench;
+mod expressions;
+mod members;
+mod rebalance;
+mod replay;
+mod statics;
