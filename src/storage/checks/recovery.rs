@@ -12,7 +12,8 @@ use crate::model::{
 
 use crate::storage::format::names::SegmentFile;
 use crate::storage::{
-    Durability, Isolation, LogConfig, PartitionSpec, ReadError, RecordBytes, Store, StoreOptions,
+    Durability, Isolation, LogConfig, Partition, PartitionSpec, ReadError, RecordBytes, Store,
+    StoreOptions,
 };
 
 /// The files of a partition with one segment, as a crash, or anything worse, left them.
@@ -41,7 +42,8 @@ pub struct SegmentImage<'a> {
 /// 2. recovering it again changes nothing;
 /// 3. every offset below the log end is served or refused, never skipped in silence: what is
 ///    served are whole batches with their checksums, whose offsets ascend, at most to the log end,
-///    or for those who read what is committed, to the last stable offset;
+///    or for those who read what is committed, to the last stable offset, below which nothing is
+///    served where the next batch stands behind it;
 /// 4. nothing panics.
 pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
     let io = MemoryIo::shared();
@@ -123,6 +125,9 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
         let mut from = offsets.log_start;
         while from < end {
             match partition.read(from, 4096, true, isolation) {
+                Ok(outcome) if outcome.records.is_empty() && is_gap(&partition, from, end) => {
+                    from = end;
+                }
                 Ok(outcome) => from = after(&outcome.records, from, end)?,
                 // Damage may span any number of offsets, of which a hostile header names
                 // billions: try the next, and then ever farther.
@@ -137,6 +142,14 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
     }
     let _ = partition.max_timestamp();
     Ok(())
+}
+
+/// Whether the next batch at `from` lies at `end` or behind: what was between was cleaned away.
+fn is_gap(partition: &Partition, from: Offset, end: Offset) -> bool {
+    let read = partition.read(from, 1, true, Isolation::LogEnd).ok();
+    let bytes = read.and_then(|outcome| outcome.records.to_bytes().ok());
+    let next = bytes.and_then(|bytes| BatchHeader::parse(&bytes).ok());
+    next.is_some_and(|next| next.base_offset >= end)
 }
 
 /// Checks what a read from `from` gave; the offset after it.

@@ -130,3 +130,15 @@ fn a_length_that_reaches_beyond_the_cut_of_an_earlier_recovery_costs_nothing_mor
     };
     assert_eq!(check_recovery(image).map(|kept| kept.len()), Ok(len));
 }
+
+#[test]
+fn an_open_transaction_behind_a_gap_keeps_readers_of_what_is_committed_waiting_there() {
+    // The first five offsets may have been cleaned away; the transaction was never ended.
+    let log = &sound_log(3)[sound_log(2).len()..];
+    let image = SegmentImage {
+        log,
+        leader_epochs: b"0\n1\n0 0\n",
+        ..SegmentImage::default()
+    };
+    assert_eq!(check_recovery(image), Ok(log.to_vec()));
+}
