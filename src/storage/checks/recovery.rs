@@ -1,19 +1,16 @@
 //! The promises of log recovery, checked on any bytes: for the fuzzer, and for the tests.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::clock::ManualClock;
 use crate::io::{MemoryIo, OpenMode, SharedIo};
-use crate::model::{
-    LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicId, TopicName, TopicPartition,
-};
+use crate::model::{Offset, Timestamp};
 
-use crate::storage::format::names::SegmentFile;
+use super::{Bed, DIRECTORY, each_batch, text};
+use crate::storage::format::names::{self, SegmentFile};
 use crate::storage::{
-    Durability, Isolation, LogConfig, Partition, PartitionSpec, ReadError, RecordBytes, Store,
-    StoreOptions,
+    CleanerOptions, Durability, Isolation, LogConfig, Partition, ReadError, RecordBytes,
 };
 
 /// The files of a partition with one segment, as a crash, or anything worse, left them.
@@ -49,8 +46,8 @@ pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
     let io = MemoryIo::shared();
     let broken = |what: &str| Err(what.to_owned());
     let place = |error: std::io::Error| format!("cannot place the image: {error}");
-    let dir = Path::new("/data/t-0");
-    io.create_dir_all(dir).map_err(place)?;
+    let dir = Path::new(DIRECTORY).join("t-0");
+    io.create_dir_all(&dir).map_err(place)?;
     let base = Offset(0);
     let files = [
         (SegmentFile::Log.name(base), image.log),
@@ -58,14 +55,8 @@ pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
         (SegmentFile::TimeIndex.name(base), image.time_index),
         (SegmentFile::TxnIndex.name(base), image.txn_index),
         (SegmentFile::Snapshot.name(base), image.snapshot),
-        (
-            crate::storage::format::names::LEADER_EPOCHS.to_owned(),
-            image.leader_epochs,
-        ),
-        (
-            crate::storage::format::names::TXN_INDEXES.to_owned(),
-            image.txn_indexes,
-        ),
+        (names::LEADER_EPOCHS.to_owned(), image.leader_epochs),
+        (names::TXN_INDEXES.to_owned(), image.txn_indexes),
     ];
     for (name, content) in files {
         let file = io.open(&dir.join(name), OpenMode::Create).map_err(place)?;
@@ -85,38 +76,25 @@ pub fn check_recovery(image: SegmentImage<'_>) -> Result<Vec<u8>, String> {
 }
 
 fn recover_and_read(io: &SharedIo) -> Result<(), String> {
-    let options = StoreOptions {
+    let bed = Bed {
         io: io.clone(),
-        dir: "/data".into(),
         clock: ManualClock::at(Timestamp(0)),
-        node_id: NodeId(0),
-        cluster_id: None,
-        open_files_max: 16,
-        durability: Durability::Fsync,
-        producer_id_expiration_ms: i64::MAX,
-        reserve_bytes: None,
-        seed: 0,
-        upkeep: crate::storage::Upkeep::default(),
-    };
-    let (store, _) = Store::open(options).map_err(|error| error.to_string())?;
-    let config = LogConfig {
-        segment_ms: i64::MAX,
-        index_interval_bytes: 256,
-        file_delete_delay_ms: 0,
-        ..LogConfig::default()
-    };
-    let topic_name = TopicName::new("t").map_err(|error| error.to_string())?;
-    let partition = store.attach(PartitionSpec {
-        topic_name,
-        id: TopicPartition {
-            topic: TopicId::METADATA,
-            partition: PartitionId(0),
+        config: LogConfig {
+            segment_ms: i64::MAX,
+            index_interval_bytes: 256,
+            file_delete_delay_ms: 0,
+            durability: Durability::Fsync,
+            ..LogConfig::default()
         },
-        leader_epoch: LeaderEpoch(i32::MAX),
-        config: Arc::new(config),
-        may_use_reserve: false,
-    });
-    let offsets = partition.offsets().map_err(|error| error.to_string())?;
+        partitions: 1,
+        open_files_max: 16,
+        leader_epoch: i32::MAX,
+        seed: 0,
+        cleaner: CleanerOptions::default(),
+    };
+    let (_store, partitions) = bed.open()?;
+    let partition = partitions.first().ok_or("no partition")?;
+    let offsets = partition.offsets().map_err(text)?;
     let bounds = [
         (Isolation::LogEnd, offsets.log_end),
         (Isolation::ReadCommitted, offsets.last_stable),
@@ -125,7 +103,7 @@ fn recover_and_read(io: &SharedIo) -> Result<(), String> {
         let mut from = offsets.log_start;
         while from < end {
             match partition.read(from, 4096, true, isolation) {
-                Ok(outcome) if outcome.records.is_empty() && is_gap(&partition, from, end) => {
+                Ok(outcome) if outcome.records.is_empty() && is_gap(partition, from, end) => {
                     from = end;
                 }
                 Ok(outcome) => from = after(&outcome.records, from, end)?,
@@ -154,21 +132,14 @@ fn is_gap(partition: &Partition, from: Offset, end: Offset) -> bool {
 
 /// Checks what a read from `from` gave; the offset after it.
 fn after(records: &RecordBytes, from: Offset, log_end: Offset) -> Result<Offset, String> {
-    let bytes = records.to_bytes().map_err(|error| error.to_string())?;
-    let (mut rest, mut next) = (&bytes[..], from);
-    if rest.is_empty() {
+    let bytes = records.to_bytes().map_err(text)?;
+    if bytes.is_empty() {
         return Err(format!(
             "offset {from} is below the log end, and nothing is there"
         ));
     }
-    while !rest.is_empty() {
-        let header = BatchHeader::parse(rest).map_err(|error| format!("served: {error}"))?;
-        if !header.crc_matches(rest) {
-            return Err(format!(
-                "served a damaged batch at offset {}",
-                header.base_offset
-            ));
-        }
+    let mut next = from;
+    each_batch(&bytes, |header, _| {
         if header.last_offset() < next || header.next_offset() > log_end {
             return Err(format!(
                 "served offset {} after {next}",
@@ -176,7 +147,7 @@ fn after(records: &RecordBytes, from: Offset, log_end: Offset) -> Result<Offset,
             ));
         }
         next = header.next_offset();
-        rest = rest.get(header.total_len()..).unwrap_or_default();
-    }
+        Ok(())
+    })?;
     Ok(next)
 }
