@@ -19,6 +19,10 @@ mod offsets;
 mod outcome;
 mod shard;
 mod subscription;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 mod world;

@@ -1,13 +1,10 @@
 //! Records of machines in the log of their partition.
 
-use bytes::Bytes;
-
 use super::Unavailable;
 use crate::batch::{BatchBuilder, BatchHeader, Codec, HeaderError, Level, ValidBatch, records};
 use crate::coordinator::LogRecord;
-use crate::io::read_full_at;
 use crate::model::{Offset, Timestamp};
-use crate::storage::{Isolation, Partition, ReadError, RecordBytes};
+use crate::storage::{Isolation, Partition, ReadError};
 
 /// The records as one batch.
 pub(super) fn batch<R: LogRecord>(
@@ -39,7 +36,8 @@ pub(super) fn read_all<R: LogRecord>(
     let (mut next, end) = (offsets.log_start, offsets.log_end);
     while next < end {
         let read = log.read(next, read_bytes, true, Isolation::LogEnd)?;
-        let mut bytes = in_memory(read.records)?;
+        let bytes = read.records.to_bytes();
+        let mut bytes = bytes.map_err(|error| ReadError::Storage(error.to_string()))?;
         if bytes.is_empty() {
             break;
         }
@@ -77,21 +75,4 @@ fn give_records<R: LogRecord>(log: &Partition, batch: &[u8], give: &mut impl FnM
 
 fn damaged(error: &HeaderError) -> ReadError {
     ReadError::Storage(error.to_string())
-}
-
-fn in_memory(records: RecordBytes) -> Result<Bytes, ReadError> {
-    match records {
-        RecordBytes::Memory(bytes) => Ok(bytes),
-        RecordBytes::Region {
-            file,
-            position,
-            len,
-        } => {
-            let mut bytes = vec![0; len];
-            let read = read_full_at(&*file, &mut bytes, position)
-                .map_err(|error| ReadError::Storage(error.to_string()))?;
-            bytes.truncate(read);
-            Ok(bytes.into())
-        }
-    }
 }
