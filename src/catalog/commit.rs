@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::change::Writer;
 use super::log::{Loaded, Log};
 use super::{
-    Change, Image, LoadError, METADATA_VERSION, METADATA_VERSION_FEATURE, ReplayError, batches,
+    Change, GROUP_VERSION, GROUP_VERSION_FEATURE, Image, LoadError, METADATA_VERSION,
+    METADATA_VERSION_FEATURE, ReplayError, batches,
 };
 use crate::batch::{BuildError, ValidBatch};
 use crate::clock::SharedClock;
@@ -300,14 +301,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Formats an empty log, and registers this process as Kafka's broker does at every start.
+    /// Formats an empty log, finalizes features that a log of before does not have, and registers this process as Kafka's broker does at every start.
     fn register(&self, writer: &mut WriterState) -> Result<(), CommitError> {
         let mut image = Image::clone(&self.image.load());
         self.abort_unfinished(writer, &mut image)?;
         let mut image = Arc::new(image);
-        if !image.features.contains_key(METADATA_VERSION_FEATURE) {
-            let (name, level) = (METADATA_VERSION_FEATURE.to_owned(), METADATA_VERSION);
-            image = self.commit(writer, &image, &[Change::Feature { name, level }])?;
+        // That of the metadata comes first: it says how the others are read.
+        for (name, level) in [
+            (METADATA_VERSION_FEATURE, METADATA_VERSION),
+            (GROUP_VERSION_FEATURE, GROUP_VERSION),
+        ] {
+            if !image.features.contains_key(name) {
+                let name = name.to_owned();
+                image = self.commit(writer, &image, &[Change::Feature { name, level }])?;
+            }
         }
         let record = self.registration(image.next_offset).into();
         let mut next = Image::clone(&image);
@@ -332,11 +339,18 @@ impl Shared {
                     security_protocol: *security_protocol,
                 })
                 .collect(),
-            features: vec![SupportedFeature {
-                name: METADATA_VERSION_FEATURE.to_owned(),
-                min_supported_version: METADATA_VERSION,
-                max_supported_version: METADATA_VERSION,
-            }],
+            features: vec![
+                SupportedFeature {
+                    name: GROUP_VERSION_FEATURE.to_owned(),
+                    min_supported_version: 0,
+                    max_supported_version: GROUP_VERSION,
+                },
+                SupportedFeature {
+                    name: METADATA_VERSION_FEATURE.to_owned(),
+                    min_supported_version: METADATA_VERSION,
+                    max_supported_version: METADATA_VERSION,
+                },
+            ],
             fenced: false,
             log_dirs: vec![options.directory_id],
             ..RegisterBrokerRecord::default()

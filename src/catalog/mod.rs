@@ -29,3 +29,10 @@ pub const METADATA_VERSION: i16 = 27;
 
 /// Feature that says which records a metadata log may hold (`MetadataVersion.FEATURE_NAME`).
 pub const METADATA_VERSION_FEATURE: &str = "metadata.version";
+
+/// Feature that says which groups there are: level 1 has those of KIP-848
+/// (`GroupVersion.FEATURE_NAME`).
+pub const GROUP_VERSION_FEATURE: &str = "group.version";
+
+/// The level of [`GROUP_VERSION_FEATURE`] that is written here.
+pub const GROUP_VERSION: i16 = 1;

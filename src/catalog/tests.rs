@@ -101,11 +101,14 @@ fn commit(catalog: &Catalog, changes: Vec<Change>) -> Result<Arc<Image>, CommitE
 }
 
 #[test]
-fn a_new_catalog_has_only_its_metadata_version() {
+fn a_new_catalog_has_only_its_features() {
     let image = catalog().image();
     assert_eq!(
         image.features().iter().collect::<Vec<_>>(),
-        [(&"metadata.version".to_owned(), &27)]
+        [
+            (&"group.version".to_owned(), &1),
+            (&"metadata.version".to_owned(), &27)
+        ]
     );
     assert_eq!(image.topic_count(), 0);
 }
@@ -486,7 +489,7 @@ fn any_change() -> impl Strategy<Value = Change> {
             next: ProducerId(next)
         }),
         (0_i16..3).prop_map(|level| Change::Feature {
-            name: "group.version".to_owned(),
+            name: "share.version".to_owned(),
             level
         }),
     ]

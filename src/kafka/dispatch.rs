@@ -10,6 +10,8 @@ use kafka_protocol::protocol::{Decodable, StrBytes};
 
 use super::api::alter_configs::AlterConfigs;
 use super::api::api_versions::ApiVersions;
+use super::api::consumer_group_describe::ConsumerGroupDescribe;
+use super::api::consumer_group_heartbeat::ConsumerGroupHeartbeat;
 use super::api::create_partitions::CreatePartitions;
 use super::api::create_topics::CreateTopics;
 use super::api::delete_groups::DeleteGroups;
@@ -75,6 +77,8 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<ListPartitionReassignments>(),
     Api::of::<OffsetDelete>(),
     Api::of::<DescribeCluster>(),
+    Api::of::<ConsumerGroupHeartbeat>(),
+    Api::of::<ConsumerGroupDescribe>(),
     Api::of::<DescribeTopicPartitions>(),
 ];
 
@@ -254,6 +258,8 @@ mod tests {
         (46, "ListPartitionReassignments", 0, 0),
         (47, "OffsetDelete", 0, 0),
         (60, "DescribeCluster", 0, 2),
+        (68, "ConsumerGroupHeartbeat", 0, 1),
+        (69, "ConsumerGroupDescribe", 0, 1),
         (75, "DescribeTopicPartitions", 0, 0),
     ];
 

@@ -5,6 +5,7 @@
 //! `shards`'.
 
 mod admin;
+mod consumers;
 mod members;
 mod offsets;
 mod world;

@@ -7,13 +7,11 @@ settings! { Group:
     /// How often members of a consumer group send a heartbeat.
     CONSUMER_HEARTBEAT_INTERVAL_MS: i32 = with("consumer.heartbeat.interval.ms", "5000")
         .check(Check::AtLeast(1))
-        .synonyms(&["group.consumer.heartbeat.interval.ms"])
-        .inert(inert::GROUPS);
+        .synonyms(&["group.consumer.heartbeat.interval.ms"]);
     /// Silence after which a member of a consumer group is removed.
     CONSUMER_SESSION_TIMEOUT_MS: i32 = with("consumer.session.timeout.ms", "45000")
         .check(Check::AtLeast(1))
-        .synonyms(&["group.consumer.session.timeout.ms"])
-        .inert(inert::GROUPS);
+        .synonyms(&["group.consumer.session.timeout.ms"]);
     /// Where a share group starts without a position.
     SHARE_AUTO_OFFSET_RESET: String = with("share.auto.offset.reset", "latest")
         .check(Check::OffsetReset)

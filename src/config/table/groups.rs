@@ -5,48 +5,39 @@ use crate::config::check::Check;
 
 settings! { Broker:
     /// Assignors of the consumer protocol; the first is the default.
-    GROUP_CONSUMER_ASSIGNORS: Vec<String> = with("group.consumer.assignors", "uniform,range")
-        .inert(inert::GROUPS);
+    GROUP_CONSUMER_ASSIGNORS: Vec<String> = with("group.consumer.assignors", "uniform,range");
     /// Default of the groups' `consumer.heartbeat.interval.ms`.
     GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS: i32 = with("group.consumer.heartbeat.interval.ms", "5000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Largest heartbeat interval of a consumer group.
     GROUP_CONSUMER_MAX_HEARTBEAT_INTERVAL_MS: i32 = with("group.consumer.max.heartbeat.interval.ms", "15000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Largest session timeout of a consumer group.
     GROUP_CONSUMER_MAX_SESSION_TIMEOUT_MS: i32 = with("group.consumer.max.session.timeout.ms", "60000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Most members of a consumer group.
     GROUP_CONSUMER_MAX_SIZE: i32 = with("group.consumer.max.size", "2147483647")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Whether groups may move between the classic and the consumer protocol.
     GROUP_CONSUMER_MIGRATION_POLICY: String = with("group.consumer.migration.policy", "bidirectional")
         .check(Check::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]))
         .inert(inert::GROUPS);
     /// Smallest heartbeat interval of a consumer group.
     GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS: i32 = with("group.consumer.min.heartbeat.interval.ms", "5000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Smallest session timeout of a consumer group.
     GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS: i32 = with("group.consumer.min.session.timeout.ms", "45000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// Default of the groups' `consumer.session.timeout.ms`.
     GROUP_CONSUMER_SESSION_TIMEOUT_MS: i32 = with("group.consumer.session.timeout.ms", "45000")
-        .check(Check::AtLeast(1))
-        .inert(inert::GROUPS);
+        .check(Check::AtLeast(1));
     /// How long the coordinator gathers writes.
     GROUP_COORDINATOR_APPEND_LINGER_MS: i32 = with("group.coordinator.append.linger.ms", "5")
         .check(Check::AtLeast(0))
         .inert(inert::LINGER);
     /// Group protocols that are enabled.
     GROUP_COORDINATOR_REBALANCE_PROTOCOLS: Vec<String> = with("group.coordinator.rebalance.protocols", "classic,consumer,streams")
-        .check(Check::EachOf(&["consumer", "classic", "share", "streams"]))
-        .inert(inert::GROUPS);
+        .check(Check::EachOf(&["consumer", "classic", "share", "streams"]));
     /// Threads of the coordinator.
     GROUP_COORDINATOR_THREADS: i32 = with("group.coordinator.threads", "4")
         .check(Check::AtLeast(1))

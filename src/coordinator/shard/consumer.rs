@@ -94,10 +94,10 @@ impl Shard {
     pub fn describe_consumers(
         &self,
         group: &str,
-        moment: Moment<'_, GroupWorld>,
+        world: &GroupWorld,
     ) -> Option<ConsumerDescription> {
         match self.groups.get(group)? {
-            Group::Consumer(group) => Some(group.describe(moment.world)),
+            Group::Consumer(group) => Some(group.describe(world)),
             Group::Classic(_) => None,
         }
     }

@@ -33,8 +33,11 @@ const CLIENT_SOFTWARE_VERSION: i16 = 3;
 const ZERO_LEVEL_VERSION: i16 = 4;
 
 /// Features with the levels that work here, as Kafka 4.1.2 knows them, by name.
-const SUPPORTED_FEATURES: [(&str, i16, i16); 2] =
-    [("kraft.version", 0, 1), ("metadata.version", 7, 27)];
+const SUPPORTED_FEATURES: [(&str, i16, i16); 3] = [
+    ("group.version", 0, 1),
+    ("kraft.version", 0, 1),
+    ("metadata.version", 7, 27),
+];
 
 /// The handler.
 pub(crate) struct ApiVersions;
@@ -159,7 +162,7 @@ mod tests {
         };
         assert_eq!(names(2), Vec::<String>::new());
         assert_eq!(names(3), ["metadata.version"]);
-        assert_eq!(names(4), ["kraft.version", "metadata.version"]);
+        assert_eq!(names(4), ["group.version", "kraft.version", "metadata.version"]);
     }
 
     #[test]

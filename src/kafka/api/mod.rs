@@ -5,6 +5,8 @@ pub(crate) mod api_versions;
 mod authorized;
 #[cfg(test)]
 mod configs_recorded;
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;

@@ -1,5 +1,6 @@
 //! What members of groups send, and who administers them.
 
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{
@@ -14,8 +15,8 @@ use kafka_protocol::messages::offset_fetch_request::{
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 
 use super::field::{
-    ALL, BOOL, INT8, INT32, INT32_ARRAY, INT64, Kind, STRING_ARRAY, Schema, array_of, field, since,
-    until,
+    ALL, BOOL, INT8, INT32, INT32_ARRAY, INT64, Kind, STRING_ARRAY, Schema, UUID, array_of, field,
+    since, until,
 };
 
 /// OffsetCommit (8).
@@ -210,5 +211,39 @@ pub(crate) static OFFSET_DELETE: Schema = Schema {
                 ),
             ]),
         ),
+    ],
+};
+
+/// ConsumerGroupHeartbeat (68).
+pub(crate) static CONSUMER_GROUP_HEARTBEAT: Schema = Schema {
+    flexible: 0,
+    fields: &[
+        field("group_id", ALL, Kind::String),
+        field("member_id", ALL, Kind::String),
+        field("member_epoch", ALL, INT32),
+        field("instance_id", ALL, Kind::String).nullable(ALL),
+        field("rack_id", ALL, Kind::String).nullable(ALL),
+        field("rebalance_timeout_ms", ALL, INT32),
+        field("subscribed_topic_names", ALL, STRING_ARRAY).nullable(ALL),
+        field("subscribed_topic_regex", since(1), Kind::String).nullable(since(1)),
+        field("server_assignor", ALL, Kind::String).nullable(ALL),
+        field(
+            "topic_partitions",
+            ALL,
+            array_of::<TopicPartitions>(&[
+                field("topic_id", ALL, UUID),
+                field("partitions", ALL, INT32_ARRAY),
+            ]),
+        )
+        .nullable(ALL),
+    ],
+};
+
+/// ConsumerGroupDescribe (69).
+pub(crate) static CONSUMER_GROUP_DESCRIBE: Schema = Schema {
+    flexible: 0,
+    fields: &[
+        field("group_ids", ALL, STRING_ARRAY),
+        field("include_authorized_operations", ALL, BOOL),
     ],
 };

@@ -27,9 +27,10 @@ pub(crate) use cluster::{API_VERSIONS, DESCRIBE_CLUSTER, DESCRIBE_TOPIC_PARTITIO
 pub(crate) use configs::{ALTER_CONFIGS, DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS};
 pub(crate) use consume::{FETCH, LIST_OFFSETS, OFFSET_FOR_LEADER_EPOCH};
 pub(crate) use field::Schema;
+pub(crate) use groups::SYNC_GROUP;
+pub(crate) use groups::{CONSUMER_GROUP_DESCRIBE, CONSUMER_GROUP_HEARTBEAT};
 pub(crate) use groups::{DELETE_GROUPS, DESCRIBE_GROUPS, FIND_COORDINATOR, HEARTBEAT, JOIN_GROUP};
 pub(crate) use groups::{LEAVE_GROUP, LIST_GROUPS, OFFSET_COMMIT, OFFSET_DELETE, OFFSET_FETCH};
-pub(crate) use groups::SYNC_GROUP;
 pub(crate) use produce::{INIT_PRODUCER_ID, PRODUCE};
 pub(crate) use sample::sample;
 pub use sample::{Count, Sample, Style, Width, varint};

@@ -202,13 +202,7 @@ impl Bench {
     }
 
     pub(in crate::coordinator) fn try_describe(&self) -> Option<ConsumerDescription> {
-        let world = self.world();
-        let moment = Moment {
-            now: self.now,
-            wall: Timestamp(0),
-            world: &world,
-        };
-        self.shard.describe_consumers(GROUP, moment)
+        self.shard.describe_consumers(GROUP, &self.world())
     }
 
     /// The epochs of group, target and each member.
