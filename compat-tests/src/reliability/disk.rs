@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use super::{Figure, Options};
+
 /// How power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -143,6 +145,27 @@ impl Disk {
         self.kept = true;
         &self.image
     }
+}
+
+/// Measures a figure on a disk of its own: skipped where none can be had, and the image is kept
+/// when the figure fails.
+pub(super) fn on_disk(
+    options: &Options,
+    mib: u64,
+    measure: impl FnOnce(&mut Disk, &mut Figure) -> Result<(), String>,
+) -> Figure {
+    let mut disk = match Disk::new(&options.scratch, "disk", mib, "") {
+        Ok(disk) => disk,
+        Err(reason) => return Figure::skipped(reason),
+    };
+    let mut figure = Figure::new();
+    if let Err(reason) = measure(&mut disk, &mut figure) {
+        figure.fail(reason);
+    }
+    if figure.failed() {
+        eprintln!("kept {}", disk.keep().display());
+    }
+    figure
 }
 
 impl Drop for Disk {

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::check::{self, Verdict};
 use super::client::{Client, ToPartition};
-use super::disk::Disk;
+use super::disk::{Disk, on_disk};
 use super::figure::Figure;
 use super::ledger::{Ledger, Partition, Sent, Value};
 use super::node::{Launch, Node};
@@ -243,18 +243,9 @@ impl Shared {
 }
 
 fn run(options: &Options) -> Figure {
-    let mut disk = match Disk::new(&options.scratch, "disk", DISK_MIB, "") {
-        Ok(disk) => disk,
-        Err(reason) => return Figure::skipped(reason),
-    };
-    let mut figure = Figure::new();
-    if let Err(reason) = fill_and_free(options, &disk, &mut figure) {
-        figure.fail(reason);
-    }
-    if figure.failed() {
-        eprintln!("kept {}", disk.keep().display());
-    }
-    figure
+    on_disk(options, DISK_MIB, |disk, figure| {
+        fill_and_free(options, disk, figure)
+    })
 }
 
 fn fill_and_free(options: &Options, disk: &Disk, figure: &mut Figure) -> Result<(), String> {

@@ -70,6 +70,12 @@ impl Figure {
         &self.failures
     }
 
+    /// Whether it could not be measured.
+    #[must_use]
+    pub fn is_skipped(&self) -> bool {
+        self.skipped.is_some()
+    }
+
     /// Whether it fails.
     #[must_use]
     pub fn failed(&self) -> bool {

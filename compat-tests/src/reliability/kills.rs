@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::audit::Auditor;
-use super::disk::{Cut, Disk, Fuse};
+use super::disk::{Cut, Disk, Fuse, on_disk};
 use super::figure::Figure;
 use super::load::{Load, Plan};
 use super::node::{Launch, Node, was_killed};
-use super::{Entry, Options, power_cuts};
+use super::{Entry, Options, workload};
 
 /// The figure.
 pub const ENTRY: Entry = Entry {
@@ -79,18 +79,9 @@ fn run(options: &Options) -> Figure {
         return Figure::skipped(reason);
     }
     let size = if options.quick { QUICK } else { FULL };
-    let mut disk = match Disk::new(&options.scratch, "disk", 1024, "") {
-        Ok(disk) => disk,
-        Err(reason) => return Figure::skipped(reason),
-    };
-    let mut figure = Figure::new();
-    if let Err(reason) = kill_often(options, &size, &mut disk, &mut figure) {
-        figure.fail(reason);
-    }
-    if figure.failed() {
-        eprintln!("kept {}", disk.keep().display());
-    }
-    figure
+    on_disk(options, 1024, |disk, figure| {
+        kill_often(options, &size, disk, figure)
+    })
 }
 
 /// Whether strace is there and may trace.
@@ -165,11 +156,11 @@ fn kill_often(
     disk: &mut Disk,
     figure: &mut Figure,
 ) -> Result<(), String> {
-    let launch = power_cuts::launch(options, disk, "broker.log");
+    let launch = workload::launch(options, disk, "broker.log");
     let trace = options.scratch.join("strace.log");
     let mut random = fastrand::Rng::with_seed(options.seed);
     let plan = Plan {
-        topics: power_cuts::topics(),
+        topics: workload::topics(),
         promised: 4,
         unpromised: 1,
         records_max: size.records_max,
@@ -224,7 +215,7 @@ fn kill_often(
     hits.tell(figure, options.quick);
     auditor.tell(figure, &load);
     if figure.failed() {
-        power_cuts::keep_account(options, &load);
+        workload::keep_account(options, &load);
     }
     Ok(())
 }
@@ -233,9 +224,7 @@ fn kill_often(
 fn first_start(launch: &Launch, plan: &Plan) -> Result<Load, String> {
     let node = launch.start()?;
     let mut client = node.client().map_err(|error| error.to_string())?;
-    for topic in &plan.topics {
-        topic.create(&mut client)?;
-    }
+    workload::create_all(plan, &mut client)?;
     node.kill();
     Ok(Load::start(plan))
 }

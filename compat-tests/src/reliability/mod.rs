@@ -32,12 +32,14 @@ pub mod kills;
 pub mod ledger;
 pub mod load;
 pub mod many_partitions;
+mod model_cases;
 pub mod node;
 pub mod power_cuts;
 pub mod reading;
 pub mod retention_model;
 pub mod sync_errors;
 pub mod unclean_restart;
+mod workload;
 
 pub use figure::Figure;
 

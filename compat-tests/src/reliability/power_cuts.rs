@@ -10,11 +10,10 @@
 use std::time::Duration;
 
 use super::audit::Auditor;
-use super::disk::{Cut, Disk};
+use super::disk::{Cut, Disk, on_disk};
 use super::figure::Figure;
-use super::load::{Load, Plan, Topic};
-use super::node::Launch;
-use super::{Entry, Options};
+use super::load::{Load, Plan};
+use super::{Entry, Options, workload};
 
 /// The figure.
 pub const ENTRY: Entry = Entry {
@@ -55,77 +54,14 @@ const QUICK: Size = Size {
 /// Options of the mount whose journal is written out at the cut.
 const UNORDERED: &str = "data=writeback,nodelalloc";
 
-/// Topics whose segments are as small as Kafka allows by bytes, by time and by entries of the
-/// index, so that rolls are frequent; one of which old segments go, and one that is compacted.
-pub(super) fn topics() -> Vec<Topic> {
-    let topic = |name: &str, partitions, configs: &[(&'static str, &str)]| {
-        let mut configs: Vec<_> = configs
-            .iter()
-            .map(|&(name, value)| (name, value.to_owned()))
-            .collect();
-        configs.push(("retention.ms", "-1".to_owned()));
-        configs.push(("file.delete.delay.ms", "100".to_owned()));
-        Topic {
-            name: name.to_owned(),
-            partitions,
-            configs,
-        }
-    };
-    vec![
-        topic("by-size", 4, &[("segment.bytes", "1048576")]),
-        topic("by-time", 4, &[("segment.ms", "150")]),
-        topic(
-            "by-index",
-            2,
-            &[
-                ("index.interval.bytes", "1024"),
-                ("segment.index.bytes", "256"),
-            ],
-        ),
-        topic(
-            "retained",
-            2,
-            &[
-                ("index.interval.bytes", "1024"),
-                ("segment.index.bytes", "256"),
-                ("retention.bytes", "100000"),
-            ],
-        ),
-        topic(
-            "compacted",
-            2,
-            &[
-                ("cleanup.policy", "compact"),
-                ("segment.ms", "100"),
-                ("min.cleanable.dirty.ratio", "0.01"),
-            ],
-        ),
-    ]
-}
-
-/// A broker that has a lot to do in the background.
-pub(super) fn launch(options: &Options, disk: &Disk, log: &str) -> Launch {
-    let data = disk.path().join("data");
-    Launch::new(&options.klamm, &data, &options.scratch.join(log))
-        .set("log.retention.check.interval.ms", "100")
-        .set("log.cleaner.backoff.ms", "50")
-}
-
 fn run(options: &Options) -> Figure {
     let size = if options.quick { QUICK } else { FULL };
-    let mut disk = match Disk::new(&options.scratch, "disk", size.disk_mib, "") {
-        Ok(disk) => disk,
-        Err(reason) => return Figure::skipped(reason),
-    };
-    let mut figure = Figure::new();
-    if let Err(reason) = cut_often(options, &size, &mut disk, &mut figure) {
-        figure.fail(reason);
-    }
-    if figure.failed() {
-        eprintln!("kept {}", disk.keep().display());
+    let mut figure = on_disk(options, size.disk_mib, |disk, figure| {
+        cut_often(options, &size, disk, figure)
+    });
+    if figure.failed() || figure.is_skipped() {
         return figure;
     }
-    drop(disk);
     match control(options, &size) {
         Ok(lost) => {
             figure.set("lost_by_control", lost);
@@ -141,7 +77,7 @@ fn run(options: &Options) -> Figure {
 /// The load of both runs.
 fn plan(options: &Options, size: &Size) -> Plan {
     Plan {
-        topics: topics(),
+        topics: workload::topics(),
         promised: 4,
         unpromised: 2,
         records_max: size.records_max,
@@ -156,7 +92,7 @@ fn cut_often(
     disk: &mut Disk,
     figure: &mut Figure,
 ) -> Result<(), String> {
-    let launch = launch(options, disk, "broker.log");
+    let launch = workload::launch(options, disk, "broker.log");
     let mut random = fastrand::Rng::with_seed(options.seed);
     let plan = plan(options, size);
     let mut load: Option<Load> = None;
@@ -183,9 +119,7 @@ fn cut_often(
         let mut client = node.client().map_err(|error| error.to_string())?;
         let running: &Load = match load.as_mut() {
             None => {
-                for topic in &plan.topics {
-                    topic.create(&mut client)?;
-                }
+                workload::create_all(&plan, &mut client)?;
                 load.insert(Load::start(&plan))
             }
             Some(load) => {
@@ -217,7 +151,7 @@ fn cut_often(
     figure.set("restart_ms_max", restart_max.as_millis() as u64);
     auditor.tell(figure, &load);
     if figure.failed() {
-        keep_account(options, &load);
+        workload::keep_account(options, &load);
     }
     Ok(())
 }
@@ -226,29 +160,19 @@ fn acknowledged(load: Option<&Load>) -> u64 {
     load.map_or(0, Load::acknowledged)
 }
 
-/// The ledger, beside the image.
-pub(super) fn keep_account(options: &Options, load: &Load) {
-    let path = options.scratch.join("ledger.txt");
-    match load.ledger().write_to(&path) {
-        Ok(()) => eprintln!("the ledger is in {}", path.display()),
-        Err(error) => eprintln!("{}: {error}", path.display()),
-    }
-}
-
 /// The same cuts where nothing is promised but the page cache; how many records were lost.
 fn control(options: &Options, size: &Size) -> Result<u64, String> {
     for number in 0..size.control_cuts_max {
         let mut disk = Disk::new(&options.scratch, "control", 256, "")?;
-        let launch = launch(options, &disk, "control.log").arguments(&["--durability", "os"]);
+        let launch =
+            workload::launch(options, &disk, "control.log").arguments(&["--durability", "os"]);
         let plan = Plan {
             housekeeping: false,
             ..plan(options, size)
         };
         let node = launch.start()?;
         let mut client = node.client().map_err(|error| error.to_string())?;
-        for topic in &plan.topics {
-            topic.create(&mut client)?;
-        }
+        workload::create_all(&plan, &mut client)?;
         let mut load = Load::start(&plan);
         load.broker_at(node.address());
         let fuse = disk.fuse(Cut::Now)?;

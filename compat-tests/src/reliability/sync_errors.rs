@@ -18,14 +18,13 @@ use serde_json::json;
 use super::audit::Auditor;
 use super::check::{self, Verdict};
 use super::client::{Client, ToPartition};
-use super::disk::{Cut, Disk};
+use super::disk::{Cut, Disk, on_disk};
 use super::figure::Figure;
 use super::ledger::Value;
 use super::load::{Load, Plan, Topic};
 use super::node::Launch;
-use super::power_cuts;
 use super::reading;
-use super::{Entry, Options};
+use super::{Entry, Options, workload};
 
 /// The figure.
 pub const ENTRY: Entry = Entry {
@@ -90,18 +89,9 @@ fn run(options: &Options) -> Figure {
     if let Err(error) = Command::new("strace").arg("--version").output() {
         return Figure::skipped(format!("strace: {error}"));
     }
-    let mut disk = match Disk::new(&options.scratch, "disk", 512, "") {
-        Ok(disk) => disk,
-        Err(reason) => return Figure::skipped(reason),
-    };
-    let mut figure = Figure::new();
-    if let Err(reason) = fail_often(options, &mut disk, &mut figure) {
-        figure.fail(reason);
-    }
-    if figure.failed() {
-        eprintln!("kept {}", disk.keep().display());
-    }
-    figure
+    on_disk(options, 512, |disk, figure| {
+        fail_often(options, disk, figure)
+    })
 }
 
 /// The faults of a run: a sample of numbers up to 50, and each file that has a name.
@@ -144,7 +134,7 @@ fn fail_often(options: &Options, disk: &mut Disk, figure: &mut Figure) -> Result
     let data = disk.path().join("data");
     let launch = Launch::new(&options.klamm, &data, &options.scratch.join("broker.log"));
     let plan = Plan {
-        topics: power_cuts::topics(),
+        topics: workload::topics(),
         promised: 3,
         unpromised: 1,
         records_max: 20,
@@ -153,9 +143,7 @@ fn fail_often(options: &Options, disk: &mut Disk, figure: &mut Figure) -> Result
     };
     let node = launch.start()?;
     let mut client = node.client().map_err(|error| error.to_string())?;
-    for topic in &plan.topics {
-        topic.create(&mut client)?;
-    }
+    workload::create_all(&plan, &mut client)?;
     drop(client);
     node.terminate(Duration::from_secs(30));
     let mut load = Load::start(&plan);
@@ -194,7 +182,7 @@ fn fail_often(options: &Options, disk: &mut Disk, figure: &mut Figure) -> Result
         figure.fail("no fault was reached");
     }
     if figure.failed() {
-        power_cuts::keep_account(options, &load);
+        workload::keep_account(options, &load);
     }
     Ok(())
 }
@@ -315,7 +303,7 @@ fn ask(client: &mut Client, load: &Load, count: &mut Count) -> Result<(), String
             .iter()
             .any(|(name, _)| *name == "cleanup.policy")
     };
-    for topic in power_cuts::topics().into_iter().filter(keyless) {
+    for topic in workload::topics().into_iter().filter(keyless) {
         let batch = ToPartition {
             topic: topic.name,
             partition: 0,
