@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::json;
@@ -49,7 +50,7 @@ impl Auditor {
             .and_then(|()| {
                 let mut ledger = load.ledger();
                 ledger.retain(|(topic, _)| !side_topics.contains_key(topic));
-                self.look_at_tails(client, &ledger)
+                self.look_at_tails(client, &ledger, load)
             })
             .map_err(|error| format!("looking through the logs: {error}"))
     }
@@ -80,8 +81,12 @@ impl Auditor {
                 self.verdict.lost_without_promise,
             );
             (self.retained_away, self.compacted_away) = (0, 0);
-            self.look_at_everything(&mut client, &ledger)
+            let refused = self
+                .look_at_everything(&mut client, &ledger)
                 .map_err(failed)?;
+            for (partition, stretches) in refused {
+                ledger.excuse(&partition, &stretches);
+            }
             if clean {
                 (
                     self.verdict.acknowledged,
@@ -110,7 +115,12 @@ impl Auditor {
     }
 
     /// Reads what is new in the logs since the last look and checks it.
-    fn look_at_tails(&mut self, client: &mut Client, ledger: &Ledger) -> io::Result<()> {
+    fn look_at_tails(
+        &mut self,
+        client: &mut Client,
+        ledger: &Ledger,
+        load: &Load,
+    ) -> io::Result<()> {
         for (partition, account) in ledger.partitions() {
             let name = name(partition);
             let seen = self.seen.entry(partition.clone()).or_default();
@@ -121,6 +131,8 @@ impl Auditor {
             };
             let reading = reading::read(client, &partition.0, partition.1, from)?;
             let mut found = check::check_from(&name, account, &reading, from);
+            // Nothing was acknowledged since the fault. What comes is no reason to expect them.
+            load.excuse(partition, &reading.refused);
             if reading.log_start < seen.log_start {
                 found.returned += 1;
                 eprintln!(
@@ -142,11 +154,17 @@ impl Auditor {
         Ok(())
     }
 
-    /// Reads everything and checks it, against what was read before, too.
+    /// Reads everything and checks it, against what was read before, too. What is refused as
+    /// damaged.
     ///
     /// # Errors
     /// If the broker cannot be asked.
-    pub fn look_at_everything(&mut self, client: &mut Client, ledger: &Ledger) -> io::Result<()> {
+    pub fn look_at_everything(
+        &mut self,
+        client: &mut Client,
+        ledger: &Ledger,
+    ) -> io::Result<Vec<(Partition, Vec<Range<i64>>)>> {
+        let mut refused = Vec::new();
         for (partition, account) in ledger.partitions() {
             let name = name(partition);
             let reading = reading::read(client, &partition.0, partition.1, 0)?;
@@ -160,6 +178,7 @@ impl Auditor {
                 }
             }
             self.verdict.add(found);
+            refused.push((partition.clone(), reading.refused.clone()));
             let Some(seen) = self.seen.get(partition) else {
                 continue;
             };
@@ -174,7 +193,7 @@ impl Auditor {
                 }
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Checks that topics are there or not, as was answered.

@@ -33,6 +33,9 @@ pub struct Verdict {
     /// Offsets that the broker refuses to read, as damaged. If an acknowledged record was there, it
     /// counts as lost; a power cut may leave such a stretch of records that nobody was promised.
     pub refused: u64,
+    /// Those of them that cannot come from a fault: something behind them was acknowledged before,
+    /// so they were on disk.
+    pub refused_durable: u64,
     /// Records without promise (`acks=1`) that were answered and are not there.
     pub lost_without_promise: u64,
     /// The first faults, in words.
@@ -48,7 +51,7 @@ impl Verdict {
 
     /// What there must be none of.
     #[must_use]
-    pub fn faults(&self) -> [(&'static str, u64); 8] {
+    pub fn faults(&self) -> [(&'static str, u64); 9] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -58,6 +61,7 @@ impl Verdict {
             ("unknown", self.unknown),
             ("returned", self.returned),
             ("gaps", self.gaps),
+            ("refused_durable", self.refused_durable),
         ]
     }
 
@@ -73,6 +77,7 @@ impl Verdict {
         self.returned += other.returned;
         self.gaps += other.gaps;
         self.refused += other.refused;
+        self.refused_durable += other.refused_durable;
         self.lost_without_promise += other.lost_without_promise;
         let room = EXAMPLES.saturating_sub(self.examples.len());
         self.examples.extend(other.examples.into_iter().take(room));
@@ -87,6 +92,24 @@ impl Verdict {
         figure.set("refused", self.refused);
         for example in &self.examples {
             eprintln!("  {example}");
+        }
+    }
+
+    /// Counts what is wrong with the reading as a whole.
+    fn take(&mut self, name: &str, ledger: &PartitionLedger, reading: &Reading) {
+        for fault in &reading.faults {
+            self.corrupt += 1;
+            self.example(|| format!("{name}: {fault}"));
+        }
+        for stretch in &reading.refused {
+            let offsets = (stretch.end - stretch.start).unsigned_abs();
+            self.refused += offsets;
+            self.example(|| format!("{name}: {stretch:?} is refused as damaged"));
+            if !ledger.excuses(stretch) {
+                self.refused_durable += offsets;
+                let to = ledger.acknowledged_to();
+                self.example(|| format!("{name}: {stretch:?} was durable, as all below {to}"));
+            }
         }
     }
 
@@ -127,10 +150,7 @@ pub fn check_from(name: &str, ledger: &PartitionLedger, reading: &Reading, from:
 /// that was acknowledged.
 fn check_latest(name: &str, ledger: &PartitionLedger, reading: &Reading) -> Verdict {
     let mut verdict = Verdict::default();
-    for fault in &reading.faults {
-        verdict.corrupt += 1;
-        verdict.example(|| format!("{name}: {fault}"));
-    }
+    verdict.take(name, ledger, reading);
     let sent = SentValues::new(ledger);
     let mut answered_at: HashMap<Value, i64> = HashMap::new();
     // Of every key the newest that was promised.
@@ -204,14 +224,7 @@ fn check_latest(name: &str, ledger: &PartitionLedger, reading: &Reading) -> Verd
 /// Checks a log of which all has to stay.
 fn check_all(name: &str, ledger: &PartitionLedger, reading: &Reading, from: i64) -> Verdict {
     let mut verdict = Verdict::default();
-    for fault in &reading.faults {
-        verdict.corrupt += 1;
-        verdict.example(|| format!("{name}: {fault}"));
-    }
-    for stretch in &reading.refused {
-        verdict.refused += (stretch.end - stretch.start).unsigned_abs();
-        verdict.example(|| format!("{name}: {stretch:?} is refused as damaged"));
-    }
+    verdict.take(name, ledger, reading);
     let sent = SentValues::new(ledger);
     let mut found: HashMap<Value, i64> = HashMap::with_capacity(reading.records.len());
     let mut newest: HashMap<u16, Value> = HashMap::new();
@@ -434,7 +447,31 @@ mod tests {
         assert!(found.is_clean(), "{found:?}");
         assert_eq!(found.refused, 2);
         ledger.sent[3].answered = Some(6);
-        assert_eq!(faults(&check("t-0", &ledger, &reading)), [("lost", 2)]);
+        let found = check("t-0", &ledger, &reading);
+        assert_eq!(faults(&found), [("lost", 2), ("refused_durable", 2)]);
+    }
+
+    #[test]
+    fn a_stretch_that_is_refused_below_what_was_acknowledged_is_none_that_a_fault_left() {
+        let mut values = GOOD.to_vec();
+        values.extend([(2, 2), (2, 3), (1, 4), (1, 5)]);
+        let mut ledger = ledger();
+        ledger.sent.push(Sent {
+            first: Value::new(1, 4),
+            answered: Some(8),
+            ..ledger.sent[0].clone()
+        });
+        let mut reading = reading(&values);
+        reading.records.drain(6..8);
+        reading.refused.push(6..8);
+        let found = check("t-0", &ledger, &reading);
+        assert_eq!(faults(&found), [("refused_durable", 2)]);
+        // It was found before anything behind it was acknowledged: half of it, then all.
+        ledger.excused.push(6..7);
+        assert!(!check("t-0", &ledger, &reading).is_clean());
+        ledger.excused.push(7..8);
+        let found = check("t-0", &ledger, &reading);
+        assert!(found.is_clean(), "{found:?}");
     }
 
     #[test]

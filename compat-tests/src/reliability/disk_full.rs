@@ -298,6 +298,9 @@ fn fill_and_free(options: &Options, disk: &Disk, figure: &mut Figure) -> Result<
         }
     }
     verdict.tell(figure);
+    if verdict.refused > 0 {
+        figure.fail("records are refused as damaged, and no power was cut");
+    }
     Ok(())
 }
 

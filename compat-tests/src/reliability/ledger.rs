@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 /// A value that is sent once: its producer, and its number among those of the producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +126,32 @@ pub struct PartitionLedger {
     pub delete_asked_to: i64,
     /// What has to stay.
     pub kept: Kept,
+    /// Stretches that were found damaged after a fault, above all that was acknowledged then.
+    pub excused: Vec<Range<i64>>,
+}
+
+impl PartitionLedger {
+    /// The offset after the last promised record that was acknowledged: all below it was durable.
+    #[must_use]
+    pub fn acknowledged_to(&self) -> i64 {
+        let promised = self.sent.iter().filter(|sent| sent.promised);
+        let ends = promised.filter_map(|sent| Some(sent.answered? + i64::from(sent.count)));
+        ends.max().unwrap_or(0)
+    }
+
+    /// Whether a stretch may be damaged: all of it is above what was acknowledged, or was found so
+    /// before.
+    #[must_use]
+    pub fn excuses(&self, stretch: &Range<i64>) -> bool {
+        let (mut at, durable) = (stretch.start, self.acknowledged_to().min(stretch.end));
+        while at < durable {
+            match self.excused.iter().find(|excused| excused.contains(&at)) {
+                Some(excused) => at = excused.end,
+                None => return false,
+            }
+        }
+        true
+    }
 }
 
 /// The account of all partitions.
@@ -174,6 +201,16 @@ impl Ledger {
     pub fn deleted(&mut self, partition: &Partition, below: i64) {
         let ledger = self.of_mut(partition);
         ledger.deleted_to = ledger.deleted_to.max(below);
+    }
+
+    /// Notes stretches that a fault left damaged, so that they are not held against later answers.
+    pub fn excuse(&mut self, partition: &Partition, stretches: &[Range<i64>]) {
+        let excused = &mut self.of_mut(partition).excused;
+        for stretch in stretches {
+            if !excused.contains(stretch) {
+                excused.push(stretch.clone());
+            }
+        }
     }
 
     /// Drops a partition whose topic is deleted.

@@ -15,6 +15,7 @@ mod unpromised;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -180,6 +181,11 @@ impl Load {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         lock(&self.shared.ledger).clone()
+    }
+
+    /// Notes stretches that a fault left damaged.
+    pub fn excuse(&self, partition: &Partition, stretches: &[Range<i64>]) {
+        lock(&self.shared.ledger).excuse(partition, stretches);
     }
 
     /// Records acknowledged so far.
