@@ -8,6 +8,8 @@ mod admin;
 mod consumers;
 mod members;
 mod offsets;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::sync::Arc;

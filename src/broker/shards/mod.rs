@@ -348,8 +348,18 @@ impl<M: Machine> Shards<M> {
         self.load_all(broker).await;
         loop {
             self.pass_time(broker);
+            self.until_due(broker).await;
+        }
+    }
+
+    /// Waits for the next deadline, which may come nearer meanwhile.
+    async fn until_due(&self, broker: &Broker) {
+        loop {
             let at = Duration::from_millis(self.armed.load(Ordering::SeqCst));
             let wait = at.saturating_sub(broker.clock.monotonic());
+            if wait.is_zero() {
+                return;
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
                 () = self.rearmed.notified() => {}
