@@ -4,17 +4,20 @@
 //! Runs against a Klamm of its own, or against the broker at `BROKER`, which has to look for dirty
 //! logs often (`log.cleaner.backoff.ms=200`).
 
+#[path = "support/in_process.rs"]
+mod in_process;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use compat_tests::session::Session;
+use in_process::{InProcess, create};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TOPIC: &str = "compaction-latest";
@@ -28,39 +31,6 @@ const ROUNDS: usize = 8;
 /// Records that are left when all but the active segment is compacted: one a key, tombstones
 /// among them, and the record that began the active segment.
 const LEFT: usize = KEYS + 1;
-
-/// A broker in this process.
-struct Own {
-    runtime: tokio::runtime::Runtime,
-    broker: Option<klamm::Broker>,
-    data: std::path::PathBuf,
-}
-
-impl Own {
-    fn start() -> Self {
-        let data = compat_tests::server::scratch().join("compaction-data");
-        let _ = std::fs::remove_dir_all(&data);
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let broker = klamm::Broker::builder()
-            .data_dir(&data)
-            .set("log.cleaner.backoff.ms", "200")
-            .start();
-        let broker = runtime.block_on(broker).expect("a broker");
-        Self {
-            runtime,
-            broker: Some(broker),
-            data,
-        }
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let _within = self.runtime.enter();
-        self.broker = None;
-        let _ = std::fs::remove_dir_all(&self.data);
-    }
-}
 
 /// How many records there are, and the last value of each key; none for those that were deleted.
 fn read(address: &str) -> (usize, BTreeMap<String, Option<String>>) {
@@ -96,29 +66,17 @@ fn read(address: &str) -> (usize, BTreeMap<String, Option<String>>) {
 
 #[test]
 fn librdkafka_reads_a_compacted_topic_to_the_latest_values() {
-    let (address, _own) = match std::env::var("BROKER") {
-        Ok(address) => (address, None),
-        Err(_) => {
-            let own = Own::start();
-            let address = own.broker.as_ref().map(klamm::Broker::bootstrap);
-            (address.expect("an address"), Some(own))
-        }
-    };
-    let mut session = Session::new(&address, Duration::ZERO);
+    let broker = InProcess::start("compaction", &[("log.cleaner.backoff.ms", "200")]);
+    let address = broker.address();
     let configs = [
         ("cleanup.policy", "compact"),
         ("segment.ms", "100"),
         ("min.cleanable.dirty.ratio", "0.01"),
-    ]
-    .map(|(name, value)| json!({"name": name, "value": value}));
-    let topic =
-        json!({"name": TOPIC, "numPartitions": 1, "replicationFactor": 1, "configs": configs});
-    let body = json!({"topics": [topic], "timeoutMs": 10_000});
-    let created = session.ask("CreateTopics", 7, body);
-    assert_eq!(created["topics"][0]["errorCode"], 0, "{created}");
+    ];
+    create(&mut Session::new(address, Duration::ZERO), TOPIC, &configs);
 
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &address)
+        .set("bootstrap.servers", address)
         .set("broker.address.family", "v4")
         .set("enable.idempotence", "true")
         .set("compression.type", "lz4")
@@ -151,7 +109,7 @@ fn librdkafka_reads_a_compacted_topic_to_the_latest_values() {
 
     let patience = Instant::now();
     loop {
-        let (count, latest) = read(&address);
+        let (count, latest) = read(address);
         assert_eq!(latest, expected, "with {count} records left");
         if count == LEFT {
             break;

@@ -4,11 +4,15 @@
 //! segments often (`log.retention.check.interval.ms=200`, `log.initial.task.delay.ms=200`,
 //! `log.cleaner.backoff.ms=200`): Apache Kafka 4.1.2 passes it.
 
+#[path = "support/in_process.rs"]
+mod in_process;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use compat_tests::records::Batch;
 use compat_tests::reliability::client::{Client, ToPartition};
 use compat_tests::session::Session;
+use in_process::{InProcess, create};
 use serde_json::json;
 
 const SECOND: i64 = 1_000;
@@ -209,71 +213,19 @@ fn topic(case: &Case) -> String {
     format!("retention.{}", case.name)
 }
 
-/// A broker of our own, with its runtime and its directory.
-struct Own {
-    _runtime: tokio::runtime::Runtime,
-    _broker: klamm::Broker,
-    address: String,
-    data: std::path::PathBuf,
-}
-
-impl Own {
-    fn start() -> Self {
-        let data = compat_tests::server::scratch().join("retention-data");
-        let _ = std::fs::remove_dir_all(&data);
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let broker = runtime.block_on(
-            klamm::Broker::builder()
-                .data_dir(&data)
-                .set("log.retention.check.interval.ms", "200")
-                .set("log.cleaner.backoff.ms", "200")
-                .start(),
-        );
-        let broker = broker.expect("a broker");
-        Self {
-            address: broker.bootstrap(),
-            _broker: broker,
-            _runtime: runtime,
-            data,
-        }
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.data);
-    }
-}
-
 #[test]
 fn logs_start_where_those_of_apache_kafka_do() {
-    let (address, _own) = match std::env::var("BROKER") {
-        Ok(address) => (address, None),
-        Err(_) => {
-            let own = Own::start();
-            (own.address.clone(), Some(own))
-        }
-    };
-    let mut session = Session::new(&address, Duration::ZERO);
-    let mut client = Client::connect(&address).expect("a connection");
+    let settings = [
+        ("log.retention.check.interval.ms", "200"),
+        ("log.cleaner.backoff.ms", "200"),
+    ];
+    let broker = InProcess::start("retention", &settings);
+    let address = broker.address();
+    let mut session = Session::new(address, Duration::ZERO);
+    let mut client = Client::connect(address).expect("a connection");
     let value = "v".repeat(VALUE_BYTES);
     for case in CASES {
-        let configs: Vec<_> = case
-            .configs
-            .iter()
-            .map(|(name, value)| json!({"name": name, "value": value}))
-            .collect();
-        let topic = json!({"name": topic(case), "numPartitions": 1, "replicationFactor": 1, "configs": configs});
-        let created = session.ask(
-            "CreateTopics",
-            7,
-            json!({"topics": [topic], "timeoutMs": 10_000}),
-        );
-        assert_eq!(
-            created["topics"][0]["errorCode"], 0,
-            "{}: {created}",
-            case.name
-        );
+        create(&mut session, &topic(case), case.configs);
     }
     // All of them differ, so that compaction keeps the records.
     let mut keys = (0..1_000).map(|number| format!("{number:03}"));
