@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::io::{DirEntry, File, Io, MemoryIo, OpenMode, SharedIo};
+use crate::io::hooked::{Hooks, hooked};
+use crate::io::{MemoryIo, SharedIo};
 
 /// Holds syncs back while it is closed.
 #[derive(Debug, Default)]
@@ -33,82 +34,17 @@ impl Gate {
     }
 }
 
-#[derive(Debug)]
-struct HeldIo {
-    under: SharedIo,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug)]
-struct HeldFile {
-    under: Arc<dyn File>,
-    gate: Arc<Gate>,
+impl Hooks for Gate {
+    fn sync(&self, _path: &Path) -> io::Result<()> {
+        self.pass();
+        Ok(())
+    }
 }
 
 /// A file system in memory with a gate before its syncs.
 pub(crate) fn held_disk() -> (SharedIo, Arc<Gate>) {
     let gate = Arc::<Gate>::default();
-    (
-        Arc::new(HeldIo {
-            under: MemoryIo::shared(),
-            gate: Arc::clone(&gate),
-        }),
-        gate,
-    )
-}
-
-impl Io for HeldIo {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let under = self.under.open(path, mode)?;
-        Ok(Arc::new(HeldFile {
-            under,
-            gate: Arc::clone(&self.gate),
-        }))
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.under.create_dir_all(path)
-    }
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.under.read_dir(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.under.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.under.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.under.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.gate.pass();
-        self.under.sync_dir(path)
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.under.exists(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.under.lock(path)
-    }
-}
-
-impl File for HeldFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.under.read_at(buf, position)
-    }
-    fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
-        self.under.write_all_at(slices, position)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.under.set_len(len)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.under.len()
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.gate.pass();
-        self.under.sync_data()
-    }
+    (hooked(MemoryIo::shared(), &gate), gate)
 }
 
 mod tests {

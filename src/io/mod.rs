@@ -11,6 +11,8 @@
 mod atomic;
 #[cfg(test)]
 pub(crate) mod faulty;
+#[cfg(test)]
+pub(crate) mod hooked;
 mod memory;
 mod memory_limit;
 mod power_cut;

@@ -4,15 +4,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::io::{DirEntry, File, FileSystem, Io, MemoryIo, OpenMode};
+use crate::io::hooked::{Hooks, hooked};
+use crate::io::{File, MemoryIo};
 
-/// A file system that can be told to fail.
-#[derive(Debug)]
-pub(super) struct FaultyIo {
-    under: SharedIo,
-    faults: Arc<Faults>,
-}
-
+/// What a file system is told to fail at.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     /// Writes stop half-way, as on a full disk.
@@ -23,109 +18,46 @@ pub(super) struct Faults {
     pub(super) syncs: AtomicUsize,
 }
 
-impl Faults {
-    fn sync(&self) -> io::Result<()> {
+impl Hooks for Faults {
+    fn write(
+        &self,
+        _path: &Path,
+        file: &dyn File,
+        slices: &[&[u8]],
+        position: u64,
+    ) -> io::Result<()> {
+        if !self.full.load(Ordering::SeqCst) {
+            return file.write_all_at(slices, position);
+        }
+        let all = slices.concat();
+        file.write_all_at(&[&all[..all.len() / 2]], position)?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn set_len(&self, file: &dyn File, len: u64) -> io::Result<()> {
+        match self.cut_fails.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("injected")),
+            false => file.set_len(len),
+        }
+    }
+
+    fn sync(&self, _path: &Path) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::SeqCst);
         match self.syncs_fail.load(Ordering::SeqCst) {
             true => Err(io::Error::other("injected")),
             false => Ok(()),
         }
     }
-}
 
-#[derive(Debug)]
-struct FaultyFile {
-    under: Arc<dyn File>,
-    faults: Arc<Faults>,
-}
-
-impl FaultyIo {
-    pub(super) fn shared() -> (SharedIo, Arc<Faults>) {
-        let faults = Arc::<Faults>::default();
-        (
-            Arc::new(Self {
-                under: MemoryIo::shared(),
-                faults: faults.clone(),
-            }),
-            faults,
-        )
-    }
-}
-
-impl Io for FaultyIo {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let under = self.under.open(path, mode)?;
-        Ok(Arc::new(FaultyFile {
-            under,
-            faults: self.faults.clone(),
-        }))
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.under.create_dir_all(path)
-    }
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.under.read_dir(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.under.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.under.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.under.remove_dir_all(path)
-    }
-    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
-        self.faults.sync()
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.under.exists(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.under.lock(path)
-    }
-    fn file_system(&self, _dir: &Path) -> Option<Arc<dyn FileSystem>> {
-        Some(Arc::new(FaultyFileSystem(self.faults.clone())))
-    }
-}
-
-#[derive(Debug)]
-struct FaultyFileSystem(Arc<Faults>);
-
-impl FileSystem for FaultyFileSystem {
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn is_own(&self) -> bool {
+    fn syncs_as_a_whole(&self) -> bool {
         true
     }
 }
 
-impl File for FaultyFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.under.read_at(buf, position)
-    }
-    fn write_all_at(&self, slices: &[&[u8]], position: u64) -> io::Result<()> {
-        if !self.faults.full.load(Ordering::SeqCst) {
-            return self.under.write_all_at(slices, position);
-        }
-        let all = slices.concat();
-        self.under
-            .write_all_at(&[&all[..all.len() / 2]], position)?;
-        Err(io::ErrorKind::StorageFull.into())
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        match self.faults.cut_fails.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("injected")),
-            false => self.under.set_len(len),
-        }
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.under.len()
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.faults.sync()
-    }
+/// A file system in memory that can be told to fail.
+pub(super) fn failing() -> (SharedIo, Arc<Faults>) {
+    let faults = Arc::<Faults>::default();
+    (hooked(MemoryIo::shared(), &faults), faults)
 }
 
 fn values(partition: &Partition) -> Vec<String> {
@@ -136,7 +68,7 @@ fn values(partition: &Partition) -> Vec<String> {
 #[test]
 fn a_full_disk_refuses_appends_serves_reads_and_resumes_by_itself() {
     for cut_fails in [false, true] {
-        let (io, faults) = FaultyIo::shared();
+        let (io, faults) = failing();
         let bed = Bed::new(io, Path::new("/"));
         let (store, _) = bed.open();
         let partition = bed.attach(&store, 1);
@@ -168,7 +100,7 @@ fn a_full_disk_refuses_appends_serves_reads_and_resumes_by_itself() {
 
 #[test]
 fn a_failed_sync_is_final_and_nothing_after_it_is_acknowledged() {
-    let (io, faults) = FaultyIo::shared();
+    let (io, faults) = failing();
     let bed = Bed::new(io, Path::new("/"));
     let (store, _) = bed.open();
     let partition = bed.attach(&store, 1);
@@ -207,7 +139,7 @@ fn a_failed_sync_is_final_and_nothing_after_it_is_acknowledged() {
 
 #[test]
 fn in_fsync_mode_nothing_is_visible_before_it_is_durable() {
-    let (io, faults) = FaultyIo::shared();
+    let (io, faults) = failing();
     let bed = Bed::new(io, Path::new("/"));
     let (store, _) = bed.open();
     let partition = bed.attach(&store, 1);
@@ -229,7 +161,7 @@ fn in_fsync_mode_nothing_is_visible_before_it_is_durable() {
 
 #[test]
 fn in_os_mode_appends_are_committed_at_once_and_synced_soon() {
-    let (io, _) = FaultyIo::shared();
+    let (io, _) = failing();
     let mut bed = Bed::new(io, Path::new("/"));
     bed.config.durability = Durability::Os;
     bed.config.flush_messages = 3;
@@ -261,7 +193,7 @@ fn in_os_mode_appends_are_committed_at_once_and_synced_soon() {
 
 #[test]
 fn in_memory_mode_nothing_is_ever_synced() {
-    let (io, faults) = FaultyIo::shared();
+    let (io, faults) = failing();
     let mut bed = Bed::new(io, Path::new("/"));
     bed.config.durability = Durability::Memory;
     bed.config.segment_bytes = 500;

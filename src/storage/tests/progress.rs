@@ -3,69 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::io::{DirEntry, File, Io, MemoryIo, OpenMode};
+use crate::io::hooked::{Hooks, hooked};
+use crate::io::{File, MemoryIo};
 
-/// A file system that counts what is read.
-#[derive(Debug)]
-struct CountingIo {
-    under: SharedIo,
-    read: Arc<AtomicU64>,
-}
+/// Counts the bytes that are read.
+#[derive(Debug, Default)]
+struct ReadCount(AtomicU64);
 
-#[derive(Debug)]
-struct CountingFile {
-    under: Arc<dyn File>,
-    read: Arc<AtomicU64>,
-}
-
-impl Io for CountingIo {
-    fn open(&self, path: &Path, mode: OpenMode) -> std::io::Result<Arc<dyn File>> {
-        let (under, read) = (self.under.open(path, mode)?, self.read.clone());
-        Ok(Arc::new(CountingFile { under, read }))
-    }
-    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.under.create_dir_all(path)
-    }
-    fn read_dir(&self, path: &Path) -> std::io::Result<Vec<DirEntry>> {
-        self.under.read_dir(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        self.under.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
-        self.under.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.under.remove_dir_all(path)
-    }
-    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
-        self.under.sync_dir(path)
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.under.exists(path)
-    }
-    fn lock(&self, path: &Path) -> std::io::Result<Arc<dyn File>> {
-        self.under.lock(path)
-    }
-}
-
-impl File for CountingFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> std::io::Result<usize> {
-        let count = self.under.read_at(buf, position)?;
-        self.read.fetch_add(count as u64, Ordering::SeqCst);
+impl Hooks for ReadCount {
+    fn read(&self, file: &dyn File, buf: &mut [u8], position: u64) -> std::io::Result<usize> {
+        let count = file.read_at(buf, position)?;
+        self.0.fetch_add(count as u64, Ordering::SeqCst);
         Ok(count)
-    }
-    fn write_all_at(&self, slices: &[&[u8]], position: u64) -> std::io::Result<()> {
-        self.under.write_all_at(slices, position)
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.under.set_len(len)
-    }
-    fn len(&self) -> std::io::Result<u64> {
-        self.under.len()
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.under.sync_data()
     }
 }
 
@@ -95,21 +44,15 @@ fn read_at_start(bed: &Bed, batches: i32) -> u64 {
     let last = partition.append(batch(&["last"]), false).unwrap();
     wait_committed(&partition, last.next_offset).unwrap();
     drop((partition, store));
-    let read = Arc::<AtomicU64>::default();
-    let mut counting = Bed::new(
-        Arc::new(CountingIo {
-            under: bed.io.clone(),
-            read: read.clone(),
-        }),
-        Path::new("/"),
-    );
+    let read = Arc::<ReadCount>::default();
+    let mut counting = Bed::new(hooked(bed.io.clone(), &read), Path::new("/"));
     counting.config = bed.config.clone();
     let (store, opened) = counting.open();
     assert!(!opened.clean);
-    let before = read.load(Ordering::SeqCst);
+    let before = read.0.load(Ordering::SeqCst);
     let partition = counting.attach(&store, 1);
     let end = partition.offsets().unwrap().log_end;
-    let at_start = read.load(Ordering::SeqCst) - before;
+    let at_start = read.0.load(Ordering::SeqCst) - before;
     assert_eq!(end, Offset(i64::from(batches) + 1));
     // Answers do not depend on how it was found.
     for from in [0, i64::from(batches) / 2, i64::from(batches) - 1] {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::faults::FaultyIo;
+use super::faults::failing;
 use super::*;
 use crate::io::MemoryIo;
 use crate::io::PowerCutIo;
@@ -144,7 +144,7 @@ fn the_stop_syncs_what_is_not_held_open() {
 
 #[test]
 fn many_dirty_logs_on_a_file_system_of_their_own_are_synced_at_once() {
-    let (io, faults) = FaultyIo::shared();
+    let (io, faults) = failing();
     let mut bed = Bed::new(io, Path::new("/"));
     bed.config.durability = Durability::Os;
     bed.open_files_max = 1_000;
@@ -156,7 +156,7 @@ fn many_dirty_logs_on_a_file_system_of_their_own_are_synced_at_once() {
 
 #[test]
 fn a_failed_sync_of_the_file_system_is_final() {
-    let (io, faults) = FaultyIo::shared();
+    let (io, faults) = failing();
     let mut bed = Bed::new(io, Path::new("/"));
     bed.open_files_max = 1_000;
     bed.config.durability = Durability::Os;
