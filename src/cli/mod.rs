@@ -95,13 +95,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// As many threads as work at the same time, and so many that one may wait for a page of a file.
+fn cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    cores.max(2)
+}
+
 fn run(arguments: Klamm) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(
-            std::thread::available_parallelism()
-                .map_or(2, usize::from)
-                .max(2),
-        )
+        .worker_threads(cores())
         .thread_name("klamm")
         .enable_all()
         .build()

@@ -104,6 +104,7 @@ pub(crate) async fn run(args: Args, _format: Format) -> Result<(), CommandError>
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let config = args.sources()?.build().map_err(|error| failed(&error))?;
     let broker = Broker::with_config(config)
+        .network_threads(super::cores())
         .start()
         .await
         .map_err(|error| failed(&error))?;

@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod piece;
 mod socket;
+mod workers;
 mod write;
 
 pub use accept::{Protocol, serve};
@@ -25,3 +26,4 @@ pub use limits::Limits;
 pub use listener::{Endpoint, Listener};
 pub use piece::Piece;
 pub use socket::Socket;
+pub use workers::Workers;

@@ -54,6 +54,9 @@ pub enum StartError {
     /// The data.
     #[error(transparent)]
     Open(#[from] BrokerError),
+    /// No threads to serve connections.
+    #[error("cannot start a network thread: {0}")]
+    Threads(std::io::Error),
     /// The runtime went away while the data was opened.
     #[error("the runtime is stopping")]
     Stopping,
@@ -71,6 +74,7 @@ pub struct Builder {
     settings: Settings,
     clock: Option<SharedClock>,
     seed: Option<u64>,
+    network_threads: usize,
 }
 
 impl Builder {
@@ -80,6 +84,7 @@ impl Builder {
             settings: Settings::Sources(Box::new(free_port)),
             clock: None,
             seed: None,
+            network_threads: 0,
         }
     }
 
@@ -88,6 +93,7 @@ impl Builder {
             settings: Settings::Exactly(Box::new(config)),
             clock: None,
             seed: None,
+            network_threads: 0,
         }
     }
 
@@ -139,6 +145,14 @@ impl Builder {
         self
     }
 
+    /// Serves connections on so many threads of the broker's own, rather than on the current
+    /// runtime.
+    #[must_use]
+    pub fn network_threads(mut self, count: usize) -> Self {
+        self.network_threads = count;
+        self
+    }
+
     /// Starts the broker on the current tokio runtime.
     pub async fn start(self) -> Result<Broker, StartError> {
         let config = match self.settings {
@@ -178,6 +192,7 @@ impl Builder {
             .await
             .map_err(|_| StartError::Stopping)??;
 
+        let workers = net::Workers::start(self.network_threads).map_err(StartError::Threads)?;
         let (stopping, stopped) = watch::channel(false);
         let gate = net::Gate::new(limits);
         tokio::spawn(keep_up(
@@ -200,6 +215,7 @@ impl Builder {
                     socket,
                     protocol,
                     Arc::clone(&gate),
+                    Arc::clone(&workers),
                     stopped.clone(),
                 ))
             })

@@ -19,7 +19,7 @@ pub(super) const GSSAPI: Inert = Inert::ByDesign("Kerberos is not offered.");
 pub(super) const REMOTE: Inert = Inert::ByDesign("There is no remote storage.");
 /// Thread pools.
 pub(super) const THREADS: Inert =
-    Inert::ByDesign("Work is spread over the cores by the runtime; there is no such pool.");
+    Inert::ByDesign("There are as many threads as cores, and no such pool.");
 /// Purgatories.
 pub(super) const PURGATORY: Inert =
     Inert::ByDesign("What waits is dropped when it is done; there is nothing to tidy.");
