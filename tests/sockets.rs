@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use klamm::io::{Io, OpenMode, RealIo};
-use klamm::net::{Endpoint, Gate, Limits, Listener, Piece, Protocol, Socket, serve};
+use klamm::net::{Endpoint, Gate, Limits, Listener, Piece, Protocol, Socket, Workers, serve};
 use tokio::sync::watch;
 
 static HELD: AtomicIsize = AtomicIsize::new(0);
@@ -114,7 +114,13 @@ fn served(limits: Limits) -> Served {
     let address = listener.address();
     let gate = Gate::new(limits);
     let (stop, stopping) = watch::channel(false);
-    let task = runtime.spawn(serve(listener, Arc::new(Echo), Arc::clone(&gate), stopping));
+    let task = runtime.spawn(serve(
+        listener,
+        Arc::new(Echo),
+        Arc::clone(&gate),
+        Workers::start(2).unwrap(),
+        stopping,
+    ));
     Served {
         address,
         gate,
