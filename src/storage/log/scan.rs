@@ -366,6 +366,20 @@ impl<'a> Scan<'a> {
         (self.next_offset, self.exact) = (self.next_offset.max(lost.offsets.end), true);
     }
 
+    /// The next batch that is whole, over damage; `None` where no other follows.
+    pub(in crate::storage) fn next_whole(&mut self) -> io::Result<Option<Scanned>> {
+        loop {
+            match self.next() {
+                Ok(found) => return Ok(found),
+                Err(ScanError::Io(error)) => return Err(error),
+                Err(ScanError::Damaged { .. }) if self.step_over_damage()?.is_none() => {
+                    return Ok(None);
+                }
+                Err(ScanError::Damaged { .. }) => {}
+            }
+        }
+    }
+
     /// Steps over damage: goes to the next whole batch, with its checksum, that can stand there.
     /// What was stepped over, or `None` if there is no such batch.
     ///

@@ -428,11 +428,7 @@ impl Segment {
     ) -> io::Result<Option<OffsetEntry>> {
         let count = match &*self.index.read() {
             Index::Memory(index) => {
-                let after = index.offsets.partition_point(below);
-                return Ok(after
-                    .checked_sub(1)
-                    .and_then(|floor| index.offsets.get(floor))
-                    .copied());
+                return Ok(floor(&index.offsets, below));
             }
             Index::Files { offsets, .. } => *offsets,
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
@@ -459,11 +455,7 @@ impl Segment {
         let below = |entry: &TimeEntry| entry.timestamp <= at;
         let count = match &*self.index.read() {
             Index::Memory(index) => {
-                let after = index.times.partition_point(below);
-                return Ok(after
-                    .checked_sub(1)
-                    .and_then(|floor| index.times.get(floor))
-                    .copied());
+                return Ok(floor(&index.times, below));
             }
             Index::Files { times, .. } => *times,
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
@@ -549,6 +541,12 @@ impl Segment {
 pub(in crate::storage) struct IndexEntries {
     offsets: usize,
     times: usize,
+}
+
+/// The last of ascending entries that is below.
+fn floor<E: Copy>(entries: &[E], below: impl Fn(&E) -> bool) -> Option<E> {
+    let after = entries.partition_point(below);
+    entries.get(after.checked_sub(1)?).copied()
 }
 
 /// The last of `count` entries for which `below` holds; it holds for a prefix of them.

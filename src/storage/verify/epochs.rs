@@ -10,7 +10,7 @@ use crate::batch::BatchHeader;
 use crate::io::OpenMode;
 use crate::model::Offset;
 use crate::storage::log::epochs::Epochs;
-use crate::storage::log::scan::{Depth, Scan, ScanError};
+use crate::storage::log::scan::{Depth, Scan};
 
 use super::Scope;
 use super::partition::{Listing, PartitionCheck};
@@ -150,20 +150,9 @@ impl PartitionCheck<'_> {
             if let Some((next_base, _)) = bases.peek() {
                 scan = scan.below(**next_base);
             }
-            loop {
-                match scan.next() {
-                    Ok(Some(batch)) => {
-                        if each(&batch.header) == Next::Stop {
-                            return Ok(());
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(ScanError::Io(error)) => return Err(error),
-                    Err(ScanError::Damaged { .. }) => {
-                        if scan.step_over_damage()?.is_none() {
-                            break;
-                        }
-                    }
+            while let Some(batch) = scan.next_whole()? {
+                if each(&batch.header) == Next::Stop {
+                    return Ok(());
                 }
             }
         }

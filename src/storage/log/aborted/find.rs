@@ -13,7 +13,7 @@ use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::producers::Producers;
 use crate::storage::log::read::storage;
-use crate::storage::log::scan::{Depth, ScanError};
+use crate::storage::log::scan::Depth;
 use crate::storage::log::segment::Segment;
 use crate::storage::outcome::ReadError;
 
@@ -142,19 +142,11 @@ impl Log {
         aborted: &mut Vec<AbortedEntry>,
     ) -> Result<(), ReadError> {
         let mut scan = segment.scan(file, Depth::Headers, 0, limit);
-        loop {
-            let batch = match scan.next() {
-                Ok(Some(batch)) => batch,
-                Ok(None) => return Ok(()),
-                Err(ScanError::Io(error)) => return Err(storage(error)),
-                Err(ScanError::Damaged { .. }) => match scan.step_over_damage().map_err(storage)? {
-                    Some(_) => continue,
-                    None => return Ok(()),
-                },
-            };
+        while let Some(batch) = scan.next_whole().map_err(storage)? {
             let marker = marker_of(file, &batch).map_err(storage)?;
             let step = producers.replay(&batch.header, marker);
             aborted.extend(step.and_then(|step| step.aborted()));
         }
+        Ok(())
     }
 }

@@ -381,15 +381,10 @@ impl Loader<'_> {
             let file = self.open_log(segment.base)?;
             let entry = segment.entry_before(files, from).ok().flatten();
             let mut scan = self.scan_from(segment, &*file, entry, limit);
-            loop {
-                match scan.next() {
-                    Ok(Some(batch)) if batch.header.base_offset >= from => each(&batch, &*file)?,
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(ScanError::Io(error)) => return Err(error),
-                    // Damage, or an index that lies.
-                    Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => break,
-                    Err(ScanError::Damaged { .. }) => {}
+            // What is stepped over is damage, or an index that lies.
+            while let Some(batch) = scan.next_whole()? {
+                if batch.header.base_offset >= from {
+                    each(&batch, &*file)?;
                 }
             }
         }
@@ -451,16 +446,9 @@ impl Loader<'_> {
             let file = self.open_log(segment.base)?;
             let entry = segment.entry_before(self.context.files(), offset);
             let mut scan = self.scan_from(segment, &*file, entry.ok().flatten(), limit);
-            loop {
-                match scan.next() {
-                    Ok(Some(batch)) if batch.header.last_offset() >= offset => {
-                        return Ok(Some((segment.base, batch)));
-                    }
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(ScanError::Io(error)) => return Err(error),
-                    Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => break,
-                    Err(ScanError::Damaged { .. }) => {}
+            while let Some(batch) = scan.next_whole()? {
+                if batch.header.last_offset() >= offset {
+                    return Ok(Some((segment.base, batch)));
                 }
             }
         }
@@ -495,14 +483,10 @@ impl Loader<'_> {
             let entry = segment.entry_before(self.context.files(), offset.plus(-1));
             let mut scan = self.scan_from(segment, &*file, entry.ok().flatten(), limit);
             let mut last = None;
-            loop {
-                match scan.next() {
-                    Ok(Some(batch)) if batch.header.last_offset() < offset => last = Some(batch),
-                    Ok(_) => break,
-                    Err(ScanError::Io(error)) => return Err(error),
-                    Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => break,
-                    Err(ScanError::Damaged { .. }) => {}
-                }
+            while let Some(batch) = scan.next_whole()?
+                && batch.header.last_offset() < offset
+            {
+                last = Some(batch);
             }
             if last.is_some() {
                 return Ok(last);

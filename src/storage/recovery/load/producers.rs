@@ -15,7 +15,6 @@ use crate::storage::format::producer_snapshot::{self, SnapshotEntry};
 use crate::storage::log::aborted::{marker_of, recall};
 use crate::storage::log::offsets::Mark;
 use crate::storage::log::producers::Producers;
-use crate::storage::log::scan::ScanError;
 use crate::storage::log::segment::Segment;
 
 use super::Loader;
@@ -213,17 +212,11 @@ impl Loader<'_> {
         let mut scan = self.scan_from(segment, file, entry.ok().flatten(), stop);
         let start = scan.position();
         let mut headers = Vec::new();
-        loop {
-            match scan.next() {
-                Ok(Some(batch)) if batch.header.producer_id >= 0 => headers.push(batch.header),
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok((start, headers)),
-                Err(ScanError::Io(error)) => return Err(error),
-                Err(ScanError::Damaged { .. }) if scan.step_over_damage()?.is_none() => {
-                    return Ok((start, headers));
-                }
-                Err(ScanError::Damaged { .. }) => {}
+        while let Some(batch) = scan.next_whole()? {
+            if batch.header.producer_id >= 0 {
+                headers.push(batch.header);
             }
         }
+        Ok((start, headers))
     }
 }
