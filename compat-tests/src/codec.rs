@@ -124,6 +124,7 @@ fn default(field: &Field, version: i16) -> Value {
         Kind::String => json!(text.unwrap_or("")),
         Kind::Uuid => json!("0".repeat(32)),
         Kind::Records => Value::Null,
+        Kind::Bytes => json!(""),
         Kind::Struct => field
             .fields
             .iter()
@@ -216,7 +217,7 @@ fn encode_one(field: &Field, version: i16, flexible: bool, value: &Value, out: &
                 out.extend(text.as_bytes());
             }
         },
-        Kind::Records => match value.as_str() {
+        Kind::Records | Kind::Bytes => match value.as_str() {
             None => length(None, flexible, 4, out),
             Some(text) => {
                 let bytes = hex::decode(text);
@@ -406,7 +407,7 @@ fn decode_one(
                 json!(text.map_err(|error| error.to_string())?)
             }
         },
-        Kind::Records => match input.length(flexible, 4)? {
+        Kind::Records | Kind::Bytes => match input.length(flexible, 4)? {
             None => Value::Null,
             Some(length) => json!(hex::encode(input.take(length)?)),
         },

@@ -6,8 +6,8 @@
 //! rely on their order. Everything else is compared as it is, so the rules below are all that the
 //! differ does not see:
 //!
-//! - topic ids are named after their topic; producer ids and fetch session ids are numbered by their
-//!   first appearance, so that what is the same stays the same;
+//! - topic ids are named after their topic; producer ids, fetch session ids and ids of members are
+//!   numbered by their first appearance, so that what is the same stays the same;
 //! - ports, cluster ids, directories, sizes of disks, the epoch of the finalized features;
 //! - the wording of error messages: whether there is one is compared, not what it says;
 //! - times of the broker's clock;
@@ -41,7 +41,7 @@ const PLACES: [&str; 9] = [
 ];
 
 /// Fields that identify an element of an array, the ones that decide first.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "name",
     "topic",
     "topicId",
@@ -55,6 +55,8 @@ const KEYS: [&str; 13] = [
     "brokerId",
     "logDir",
     "batchIndex",
+    "groupId",
+    "memberId",
 ];
 
 /// What one broker's answers have shown so far in one scenario.
@@ -64,6 +66,7 @@ pub struct Normal {
     ids_of_topic: HashMap<String, usize>,
     producers: HashMap<i64, usize>,
     sessions: HashMap<i64, usize>,
+    members: HashMap<String, usize>,
 }
 
 impl Normal {
@@ -181,6 +184,11 @@ impl Normal {
                 "clusterId" => word("<cluster>"),
                 "errorMessage" | "batchIndexErrorMessage" => word("<text>"),
                 "logDir" => word("<directory>"),
+                "memberId" | "leader" if !text.is_empty() => {
+                    let next = self.members.len();
+                    let number = self.members.entry(text.to_owned()).or_insert(next);
+                    Some(json!(format!("<member {number}>")))
+                }
                 "records" if text.len() >= 122 => {
                     let mut batches = json!(records::describe(&hex::decode(text)));
                     self.walk("", &mut batches);

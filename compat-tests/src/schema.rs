@@ -26,7 +26,9 @@ impl Versions {
 
     fn parse(text: &str) -> Self {
         let number = |text: &str| text.parse().expect("a version number");
-        if let Some(min) = text.strip_suffix('+') {
+        if text == "none" {
+            Self::NONE
+        } else if let Some(min) = text.strip_suffix('+') {
             Self {
                 min: number(min),
                 max: i16::MAX,
@@ -64,6 +66,8 @@ pub enum Kind {
     Uuid,
     /// Record batches, with a length.
     Records,
+    /// Bytes with a length.
+    Bytes,
     /// The fields below.
     Struct,
 }
@@ -202,6 +206,7 @@ fn field(line: &str, fields: Vec<Field>) -> Field {
         "string" => Kind::String,
         "uuid" => Kind::Uuid,
         "records" => Kind::Records,
+        "bytes" => Kind::Bytes,
         "struct" => Kind::Struct,
         other => panic!("unknown type {other} in {line}"),
     };

@@ -16,6 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection(usize);
 
+/// How long a broker may take until it has read what was sent.
+const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(50);
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub struct Sent {
+    on: Connection,
+    api: &'static str,
+    version: i16,
+    frame: Vec<u8>,
+}
+
 /// Sends a scenario's requests and keeps every exchange.
 #[derive(Debug)]
 pub struct Session {
@@ -70,6 +82,41 @@ impl Session {
         let value = self.decoded(api, version, &answer);
         self.keep(api, version, frame, answer);
         value
+    }
+
+    /// Sends a request whose answer is waited for by others first: [`Session::receive`] takes it.
+    pub fn send(&mut self, on: Connection, api: &'static str, version: i16, body: Value) -> Sent {
+        let frame = self.frame(api, version, &body);
+        self.write(on, &framed(&frame));
+        // So that brokers see what is sent on several connections in the order of the scenario.
+        std::thread::sleep(BETWEEN_CONNECTIONS);
+        Sent {
+            on,
+            api,
+            version,
+            frame,
+        }
+    }
+
+    /// Reads the answer to what was sent; null when the connection was closed.
+    pub fn receive(&mut self, sent: Sent) -> Value {
+        let answer = self.read(sent.on, &sent.frame);
+        let value = self.decoded(sent.api, sent.version, &answer);
+        self.keep(sent.api, sent.version, sent.frame, answer);
+        value
+    }
+
+    /// Waits until the broker coordinates groups.
+    pub fn coordinate_groups(&mut self) {
+        let body = json!({"key": "warm-up", "keyType": 0});
+        self.poll("FindCoordinator", 3, &body, |answer| {
+            answer["errorCode"] == 0
+        });
+        // Of a group that does not exist nobody is a member, once it is known not to exist.
+        for group in 0..200 {
+            let body = json!({"groupId": format!("warm-up-{group}"), "memberId": "nobody"});
+            self.poll("Heartbeat", 3, &body, |answer| answer["errorCode"] == 25);
+        }
     }
 
     /// Sends a request that is not answered. That it was not shows at the next answer.

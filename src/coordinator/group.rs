@@ -80,7 +80,7 @@ pub struct MemberDescription {
     pub client_host: String,
     /// Its metadata for the protocol; empty unless the group is stable.
     pub metadata: Bytes,
-    /// What it has; empty unless the group is stable.
+    /// What it had last.
     pub assignment: Bytes,
 }
 
@@ -130,15 +130,21 @@ impl Group {
         }
     }
 
-    /// Whether somebody may commit offsets; who does so is alive.
-    pub(crate) fn may_commit(&self, who: &Identity, turn: &mut Turn<'_>) -> Result<(), Failure> {
+    /// Whether somebody may commit offsets; who does so is alive. See
+    /// [`OffsetCommit`](super::OffsetCommit) for `knows_epochs`.
+    pub(crate) fn may_commit(
+        &self,
+        who: &Identity,
+        knows_epochs: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Failure> {
         match self {
             Self::Classic(group) => group.may_commit(who, turn),
-            Self::Consumer(group) => group.may_commit(who),
+            Self::Consumer(group) => group.may_commit(who, knows_epochs),
         }
     }
 
-    /// Whether somebody may ask for committed offsets.
+    /// Whether a member may ask for committed offsets.
     pub(crate) fn may_fetch(&self, who: &Identity) -> Result<(), Failure> {
         match self {
             Self::Classic(_) => Ok(()),

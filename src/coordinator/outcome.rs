@@ -101,6 +101,9 @@ pub enum Failure {
     /// 42.
     #[error("the request is not valid")]
     InvalidRequest,
+    /// 35.
+    #[error("members of consumer groups must use a newer version")]
+    UnsupportedVersion,
     /// 68.
     #[error("the group is not empty")]
     NonEmptyGroup,

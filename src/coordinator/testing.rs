@@ -287,6 +287,7 @@ impl Bench {
         let request = OffsetCommit {
             who: who.clone(),
             commits: commits.to_vec(),
+            knows_epochs: true,
             retention_ms,
         };
         let waiter = self.ask(|shard, waiter, moment| shard.commit("g", &request, waiter, moment));

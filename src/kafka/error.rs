@@ -261,6 +261,7 @@ impl KafkaCode for Failure {
             Self::UnknownMemberId => ResponseError::UnknownMemberId,
             Self::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
             Self::RebalanceInProgress => ResponseError::RebalanceInProgress,
+            Self::UnsupportedVersion => ResponseError::UnsupportedVersion,
             Self::NonEmptyGroup => ResponseError::NonEmptyGroup,
             Self::GroupIdNotFound => ResponseError::GroupIdNotFound,
             Self::MemberIdRequired => ResponseError::MemberIdRequired,

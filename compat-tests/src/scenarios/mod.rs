@@ -11,8 +11,11 @@ mod api_versions;
 mod bodies;
 mod cluster;
 mod configs;
+mod consumer_groups;
 mod fetch;
 mod frames;
+mod group_offsets;
+mod groups;
 mod metadata;
 mod offsets;
 mod partitions;
@@ -84,4 +87,18 @@ pub const ALL: &[Scenario] = &[
     ("describe-log-dirs", cluster::log_dirs),
     ("malformed-frames", frames::malformed),
     ("unsupported-versions", frames::unsupported),
+    // From here on there is a topic of groups.
+    ("find-coordinator", groups::find_coordinator),
+    ("group-member", groups::one_member),
+    ("group-members", groups::two_members),
+    ("group-static-members", groups::static_members),
+    ("group-refused", groups::refused),
+    ("list-groups", groups::list),
+    ("delete-groups", groups::delete),
+    ("offset-commit", group_offsets::versions),
+    ("offset-commit-refused", group_offsets::refused),
+    ("offset-commit-members", group_offsets::members),
+    ("offset-delete", group_offsets::delete),
+    ("consumer-group", consumer_groups::one_member),
+    ("consumer-group-refused", consumer_groups::refused),
 ];

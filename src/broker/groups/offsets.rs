@@ -10,7 +10,7 @@ pub struct OffsetFetch {
     /// Group.
     pub group: String,
     /// The member that asks, if one does.
-    pub who: Identity,
+    pub who: Option<Identity>,
     /// Partitions, topic by topic; `None` for all that there are offsets for.
     pub partitions: Option<Vec<(String, Vec<i32>)>>,
 }
@@ -51,7 +51,9 @@ impl Broker {
         let image = self.catalog.image();
         let shards = &self.groups.shards;
         let look = |shard: &Shard| {
-            shard.may_fetch(&request.group, &request.who)?;
+            if let Some(member) = &request.who {
+                shard.may_fetch(&request.group, member)?;
+            }
             Ok(look_up(shard, request, &*image))
         };
         shards.look(self, &topic, partition, look).await

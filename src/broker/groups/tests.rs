@@ -80,6 +80,7 @@ async fn commit(
             leader_epoch: -1,
             metadata: String::new(),
         }],
+        knows_epochs: true,
         retention_ms: None,
     };
     broker.commit_offsets(group, &request).await
@@ -88,7 +89,7 @@ async fn commit(
 async fn committed(broker: &Broker, group: &str, topic: &str) -> Option<i64> {
     let request = OffsetFetch {
         group: group.to_owned(),
-        who: nobody(),
+        who: None,
         partitions: Some(vec![(topic.to_owned(), vec![0])]),
     };
     let mut fetched = broker.committed_offsets(&request).await.unwrap().unwrap();

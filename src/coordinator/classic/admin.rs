@@ -111,7 +111,8 @@ impl ClassicGroup {
         GroupRecord::ClassicGroup(self.key(), None)
     }
 
-    /// As DescribeGroups tells of it: what members want and have only while that is settled.
+    /// As DescribeGroups tells of it: what members want only while that is settled, and what they
+    /// had last.
     pub(crate) fn describe(&self) -> GroupDescription {
         let protocol = match self.state {
             State::Stable => self.protocol.as_deref(),
@@ -128,10 +129,7 @@ impl ClassicGroup {
                 .and_then(|protocol| member.metadata(protocol))
                 .cloned()
                 .unwrap_or_default(),
-            assignment: match protocol {
-                Some(_) => member.assignment.clone(),
-                None => bytes::Bytes::new(),
-            },
+            assignment: member.assignment.clone(),
         });
         GroupDescription {
             state: self.state.name(),

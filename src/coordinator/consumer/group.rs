@@ -334,19 +334,19 @@ impl ConsumerGroup {
 /// What is asked from outside.
 impl ConsumerGroup {
     /// Whether somebody may commit offsets (`ConsumerGroup.validateOffsetCommit`): anybody while
-    /// nobody is in it, then members at their epoch.
-    pub(crate) fn may_commit(&self, who: &Identity) -> Result<(), Failure> {
+    /// nobody is in it, then members at their epoch, by requests that know of epochs.
+    pub(crate) fn may_commit(&self, who: &Identity, knows_epochs: bool) -> Result<(), Failure> {
         if who.generation < 0 && self.members.is_empty() {
             return Ok(());
+        }
+        if !knows_epochs && !self.member(&who.member_id)?.is_classic() {
+            return Err(Failure::UnsupportedVersion);
         }
         self.speaks_for(who)
     }
 
-    /// Whether somebody may ask for committed offsets: administrators, and members at their epoch.
+    /// Whether a member may ask for committed offsets: at its epoch.
     pub(crate) fn may_fetch(&self, who: &Identity) -> Result<(), Failure> {
-        if who.generation < 0 && who.member_id.is_empty() {
-            return Ok(());
-        }
         self.speaks_for(who)
     }
 

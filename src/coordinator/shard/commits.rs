@@ -20,6 +20,8 @@ pub struct OffsetCommit {
     pub who: Identity,
     /// What.
     pub commits: Vec<Commit>,
+    /// Whether the request knows of member epochs: one of version 9, or later.
+    pub knows_epochs: bool,
     /// How long it shall be kept, in milliseconds, if the client, one of long ago, chose that.
     pub retention_ms: Option<i64>,
 }
@@ -40,7 +42,7 @@ impl Shard {
             false => Ok(()),
             true => {
                 let asked = self.with_group(group, moment, &mut outcome, |group, turn| {
-                    group.may_commit(who, turn)
+                    group.may_commit(who, request.knows_epochs, turn)
                 });
                 asked.unwrap_or(Ok(()))
             }
@@ -67,7 +69,7 @@ impl Shard {
         self.offsets.of_group(group)
     }
 
-    /// Whether somebody may ask for the offsets of a group.
+    /// Whether a member may ask for the offsets of its group. Who is no member always may.
     pub fn may_fetch(&self, group: &str, who: &Identity) -> Result<(), Failure> {
         self.groups
             .get(group)

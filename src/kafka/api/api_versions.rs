@@ -162,7 +162,10 @@ mod tests {
         };
         assert_eq!(names(2), Vec::<String>::new());
         assert_eq!(names(3), ["metadata.version"]);
-        assert_eq!(names(4), ["group.version", "kraft.version", "metadata.version"]);
+        assert_eq!(
+            names(4),
+            ["group.version", "kraft.version", "metadata.version"]
+        );
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn member(version: i16, member: ConsumerMemberDescription) -> Member {
         .with_client_id(text(member.client_id))
         .with_client_host(text(member.client_host))
         .with_subscribed_topic_names(names.collect())
-        .with_subscribed_topic_regex(member.expression.map(text))
+        .with_subscribed_topic_regex(Some(text(member.expression.unwrap_or_default())))
         .with_assignment(assignment(member.assigned))
         .with_target_assignment(assignment(member.target))
         .with_member_type(kind)

@@ -1,12 +1,13 @@
 //! DeleteGroups v0–v2
 //!
 //! *Behaviour:* a group that nobody is in goes, with all that it has committed; one with members
-//! is NON_EMPTY_GROUP.
+//! is NON_EMPTY_GROUP. A group that is named twice has one answer.
 //!
 //! *Versions:* v1 throttling after the response (KIP-219); v2 flexible.
 //!
 //! *Not implemented:* throttling.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use kafka_protocol::ResponseError;
@@ -30,8 +31,12 @@ impl Handler for DeleteGroups {
 
     fn start(context: Context, request: DeleteGroupsRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
+            let mut named = HashSet::with_capacity(request.groups_names.len());
             let mut results = Vec::with_capacity(request.groups_names.len());
             for id in request.groups_names {
+                if !named.insert(id.clone()) {
+                    continue;
+                }
                 let code = match delete(&context, &id).await {
                     Ok(()) => 0,
                     Err(error) => error.code(),

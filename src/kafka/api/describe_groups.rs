@@ -1,7 +1,7 @@
 //! DescribeGroups v0–v6
 //!
-//! *Behaviour:* classic groups with their members; what members want and have is told of stable
-//! groups alone. A group that does not exist is `Dead`.
+//! *Behaviour:* classic groups with their members; what members want is told of stable groups
+//! alone. A group that does not exist is `Dead`.
 //!
 //! *Versions:* v1 throttle time; v2 throttling after the response (KIP-219); v3 authorized
 //! operations (KIP-430); v4 static members (KIP-345); v5 flexible; v6 GROUP_ID_NOT_FOUND with a
@@ -44,7 +44,8 @@ impl Handler for DescribeGroups {
             let mut groups = Vec::with_capacity(request.groups.len());
             for id in request.groups {
                 let group = describe(&context, id).await;
-                groups.push(match request.include_authorized_operations {
+                let told = request.include_authorized_operations && group.error_code == 0;
+                groups.push(match told {
                     true => group.with_authorized_operations(GROUP_OPERATIONS),
                     false => group,
                 });

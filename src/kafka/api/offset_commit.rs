@@ -26,8 +26,8 @@ use crate::kafka::error::KafkaCode;
 use crate::kafka::reply::{Body, Close, Reply};
 use crate::kafka::schema::{self, Schema};
 
-/// First version that says so if there is no group.
-const GROUP_ID_NOT_FOUND: i16 = 9;
+/// First version that knows of member epochs, and says so if there is no group.
+const EPOCHS: i16 = 9;
 
 /// The handler.
 pub(crate) struct OffsetCommit;
@@ -41,7 +41,7 @@ impl Handler for OffsetCommit {
 
     fn start(context: Context, request: OffsetCommitRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
-            let commit = native(&request);
+            let commit = native(context.version, &request);
             let committed = context
                 .broker
                 .commit_offsets(&request.group_id, &commit)
@@ -72,7 +72,7 @@ impl Handler for OffsetCommit {
     }
 }
 
-fn native(request: &OffsetCommitRequest) -> coordinator::OffsetCommit {
+fn native(version: i16, request: &OffsetCommitRequest) -> coordinator::OffsetCommit {
     let commits = request.topics.iter().flat_map(|topic| {
         topic.partitions.iter().map(|partition| {
             let metadata = partition.committed_metadata.as_ref();
@@ -92,6 +92,7 @@ fn native(request: &OffsetCommitRequest) -> coordinator::OffsetCommit {
             request.generation_id_or_member_epoch,
         ),
         commits: commits.collect(),
+        knows_epochs: version >= EPOCHS,
         // `OffsetCommitRequest.DEFAULT_RETENTION_TIME` leaves it to the broker.
         retention_ms: (request.retention_time_ms != -1).then_some(request.retention_time_ms),
     }
@@ -100,7 +101,7 @@ fn native(request: &OffsetCommitRequest) -> coordinator::OffsetCommit {
 fn code(version: i16, result: Result<(), Failure>) -> i16 {
     match result {
         Ok(()) => 0,
-        Err(Failure::GroupIdNotFound) if version < GROUP_ID_NOT_FOUND => {
+        Err(Failure::GroupIdNotFound) if version < EPOCHS => {
             ResponseError::IllegalGeneration.code()
         }
         Err(failure) => failure.kafka().code(),

@@ -45,6 +45,9 @@ async fn delete(
     context: &Context,
     request: &OffsetDeleteRequest,
 ) -> Result<Vec<Result<(), Failure>>, ResponseError> {
+    if request.group_id.is_empty() {
+        return Err(ResponseError::InvalidGroupId);
+    }
     let topics = request.topics.iter();
     let partitions: Vec<_> = topics
         .flat_map(|topic| {

@@ -76,7 +76,7 @@ async fn single(context: &Context, request: OffsetFetchRequest) -> OffsetFetchRe
     });
     let asked = groups::OffsetFetch {
         group: request.group_id.to_string(),
-        who: identity(&Default::default(), None, -1),
+        who: None,
         partitions: topics,
     };
     let (code, fetched) = match fetch(context, &asked).await {
@@ -142,10 +142,16 @@ async fn one_of_many(
             .map(|topic| (topic.name.to_string(), topic.partition_indexes))
             .collect()
     });
-    let member_id = group.member_id.unwrap_or_default();
+    let who = match group.member_id {
+        None if group.member_epoch < 0 => None,
+        member_id => {
+            let member_id = member_id.unwrap_or_default();
+            Some(identity(&member_id, None, group.member_epoch))
+        }
+    };
     let asked = groups::OffsetFetch {
         group: group.group_id.to_string(),
-        who: identity(&member_id, None, group.member_epoch),
+        who,
         partitions: topics,
     };
     let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id);

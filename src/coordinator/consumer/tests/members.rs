@@ -218,7 +218,7 @@ fn offsets_are_taken_from_members_at_their_epoch() {
     };
     let fetch = |bench: &Bench, who| bench.shard.may_fetch(GROUP, &who);
     assert_eq!(fetch(&bench, who("a", 1)), Ok(()));
-    assert_eq!(fetch(&bench, who("", -1)), Ok(()));
+    assert_eq!(fetch(&bench, who("", -1)), Err(Failure::UnknownMemberId));
     assert_eq!(fetch(&bench, who("a", 0)), Err(Failure::StaleMemberEpoch));
     assert_eq!(fetch(&bench, who("b", 1)), Err(Failure::UnknownMemberId));
     assert_eq!(bench.commit(who("a", 1)), Ok(()));
@@ -242,6 +242,7 @@ impl Bench {
         let request = OffsetCommit {
             who,
             commits: vec![commit],
+            knows_epochs: true,
             retention_ms: None,
         };
         let waiter =
