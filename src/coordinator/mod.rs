@@ -34,5 +34,5 @@ pub use outcome::{Failure, Outcome, Reply, Waiter};
 pub use shard::{Identity, OffsetCommit, Shard};
 pub use world::{
     ConsumerSettings, ConsumerTimeouts, GroupOverrides, GroupSettings, GroupWorld, KnownTopic,
-    Topics,
+    Migration, Topics,
 };

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::classic::{Join, Joined, Leave, LeftMember, Protocol, Sync, Synced};
 use super::{
     Commit, ConsumerSettings, ConsumerTimeouts, Failure, GroupOverrides, GroupSettings, GroupWorld,
-    Identity, KnownTopic, LogRecord, Machine, Moment, OffsetCommit, Outcome, Reply, Shard, Topics,
-    Waiter,
+    Identity, KnownTopic, LogRecord, Machine, Migration, Moment, OffsetCommit, Outcome, Reply,
+    Shard, Topics, Waiter,
 };
 use crate::model::Timestamp;
 use crate::wire::groups::GroupRecord;
@@ -88,6 +88,7 @@ impl Bench {
                         session_ms: SESSION_MS,
                         heartbeat_ms: 1_000,
                     },
+                    migration: Migration::by_name("bidirectional"),
                 },
             },
             log: Vec::new(),

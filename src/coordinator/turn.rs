@@ -20,8 +20,30 @@ pub(crate) enum Deadline {
     Session { group: String, member: String },
     /// A member of a consumer group has had its time to give up partitions.
     Revocation { group: String, member: String },
+    /// A classic member of a consumer group has had its time to join again.
+    MemberJoin { group: String, member: String },
+    /// A classic member of a consumer group has had its time to ask for what it has.
+    MemberSync { group: String, member: String },
+    /// A group may have to change its kind, or has just done so.
+    Conversion { group: String },
     /// Expired offsets are looked for.
     Expiry,
+}
+
+impl Deadline {
+    /// The group that it is about, if it is about one.
+    pub(crate) fn group(&self) -> Option<&str> {
+        match self {
+            Self::Join { group }
+            | Self::Sync { group }
+            | Self::Session { group, .. }
+            | Self::Revocation { group, .. }
+            | Self::MemberJoin { group, .. }
+            | Self::MemberSync { group, .. }
+            | Self::Conversion { group } => Some(group),
+            Self::Expiry => None,
+        }
+    }
 }
 
 /// What a state machine is lent for one event: the time, the settings, and where its consequences
@@ -58,6 +80,11 @@ impl Turn<'_> {
     pub(crate) fn consumer_timeouts(&self, group: &str) -> ConsumerTimeouts {
         let general = self.settings.consumer.timeouts;
         self.overrides.consumer_timeouts(group, general)
+    }
+
+    /// Whether a deadline is set.
+    pub(crate) fn is_set(&self, deadline: &Deadline) -> bool {
+        self.timers.is_set(deadline)
     }
 
     pub(crate) fn cancel(&mut self, deadline: &Deadline) {

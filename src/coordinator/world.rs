@@ -36,6 +36,28 @@ pub struct ConsumerSettings {
     pub size_max: usize,
     /// For groups that have none of their own.
     pub timeouts: ConsumerTimeouts,
+    /// `group.consumer.migration.policy`.
+    pub migration: Migration,
+}
+
+/// Which way groups may change their kind while their members go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// From classic to consumer groups.
+    pub upgrade: bool,
+    /// From consumer to classic groups.
+    pub downgrade: bool,
+}
+
+impl Migration {
+    /// By the name of a policy, in any case.
+    pub fn by_name(name: &str) -> Self {
+        let both = name.eq_ignore_ascii_case("bidirectional");
+        Self {
+            upgrade: both || name.eq_ignore_ascii_case("upgrade"),
+            downgrade: both || name.eq_ignore_ascii_case("downgrade"),
+        }
+    }
 }
 
 /// Timeouts of the members of a consumer group, in milliseconds.

@@ -18,6 +18,7 @@ mod reader;
 mod schema;
 mod writer;
 
+pub mod consumer_protocol;
 pub mod control;
 pub mod groups;
 pub mod metadata;

@@ -8,7 +8,7 @@ use crate::config::{Config, keys};
 use crate::coordinator::consumer::Assignor;
 use crate::coordinator::{
     ConsumerSettings, ConsumerTimeouts, GroupOverrides, GroupSettings, GroupWorld, KnownTopic,
-    Topics,
+    Migration, Topics,
 };
 use crate::model::TopicId;
 
@@ -119,5 +119,6 @@ fn consumer_settings(config: &Config) -> ConsumerSettings {
             session_ms: config.get(keys::GROUP_CONSUMER_SESSION_TIMEOUT_MS),
             heartbeat_ms: config.get(keys::GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS),
         },
+        migration: Migration::by_name(config.get(keys::GROUP_CONSUMER_MIGRATION_POLICY)),
     }
 }

@@ -20,8 +20,7 @@ settings! { Broker:
         .check(Check::AtLeast(1));
     /// Whether groups may move between the classic and the consumer protocol.
     GROUP_CONSUMER_MIGRATION_POLICY: String = with("group.consumer.migration.policy", "bidirectional")
-        .check(Check::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]))
-        .inert(inert::GROUPS);
+        .check(Check::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]));
     /// Smallest heartbeat interval of a consumer group.
     GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS: i32 = with("group.consumer.min.heartbeat.interval.ms", "5000")
         .check(Check::AtLeast(1));

@@ -44,8 +44,6 @@ pub(super) const LINGER: Inert =
 /// Waiting for writes of coordinators.
 pub(super) const COMMIT_WAIT: Inert =
     Inert::ByDesign("A commit is answered when the disk has taken it or refused it.");
-/// Groups.
-pub(super) const GROUPS: Inert = Inert::NotYet("Groups do not change their kind yet.");
 /// Share groups.
 pub(super) const SHARE: Inert = Inert::NotYet("Share groups are not there yet.");
 /// Streams groups.

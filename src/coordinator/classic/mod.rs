@@ -10,6 +10,7 @@
 //! | Dead | none | never: the group is deleted |
 
 mod admin;
+mod conversion;
 mod group;
 mod member;
 mod rebalance;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 pub(crate) use group::ClassicGroup;
 pub use member::Protocol;
+pub(crate) use requests::generate_id;
 
 use super::Failure;
 

@@ -52,7 +52,11 @@ impl ClassicGroup {
             Deadline::Join { .. } => self.join_time_is_over(turn),
             Deadline::Sync { .. } => self.sync_time_is_over(turn),
             Deadline::Session { member, .. } => self.session_is_over(member, turn),
-            Deadline::Revocation { .. } | Deadline::Expiry => {}
+            Deadline::Conversion { .. } => self.begin_after_conversion(turn),
+            Deadline::Revocation { .. }
+            | Deadline::MemberJoin { .. }
+            | Deadline::MemberSync { .. }
+            | Deadline::Expiry => {}
         }
     }
 
@@ -229,13 +233,13 @@ impl ClassicGroup {
         }
     }
 
-    fn join_deadline(&self) -> Deadline {
+    pub(super) fn join_deadline(&self) -> Deadline {
         Deadline::Join {
             group: self.id.clone(),
         }
     }
 
-    fn sync_deadline(&self) -> Deadline {
+    pub(super) fn sync_deadline(&self) -> Deadline {
         Deadline::Sync {
             group: self.id.clone(),
         }

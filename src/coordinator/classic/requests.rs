@@ -358,7 +358,7 @@ impl ClassicGroup {
 }
 
 /// A member id, as Kafka forms it: what the client calls itself, and something random.
-fn generate_id(name: &str, random: &mut fastrand::Rng) -> String {
+pub(crate) fn generate_id(name: &str, random: &mut fastrand::Rng) -> String {
     let random = uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid();
     format!("{name}-{random}")
 }

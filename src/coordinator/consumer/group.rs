@@ -393,6 +393,9 @@ impl ConsumerGroup {
                 turn.set(deadline, member.about.rebalance_timeout_ms);
             }
         }
+        if self.members.values().all(Member::is_classic) {
+            self.look_again(turn);
+        }
     }
 
     /// Something was heard of a member: its session begins anew.

@@ -44,6 +44,13 @@ impl ConsumerGroup {
         match deadline {
             Deadline::Session { member, .. } => self.session_is_over(member, turn),
             Deadline::Revocation { member, .. } => self.revocation_is_over(member, turn),
+            // A classic member that was told to join, or has joined, and went no further.
+            Deadline::MemberJoin { member, .. } | Deadline::MemberSync { member, .. } => {
+                self.session_is_over(member, turn);
+            }
+            Deadline::Conversion { .. } => {
+                self.downgrade(&[], turn);
+            }
             Deadline::Join { .. } | Deadline::Sync { .. } | Deadline::Expiry => {}
         }
     }
@@ -68,8 +75,12 @@ impl ConsumerGroup {
         }
     }
 
-    /// Takes members out. The others get their partitions with the next epoch, which begins here.
+    /// Takes members out. The others get their partitions with the next epoch, which begins here;
+    /// or among themselves, if none of them speaks the consumer protocol.
     pub(super) fn remove(&mut self, gone: &[Arc<str>], turn: &mut Turn<'_>) {
+        if self.downgrade(gone, turn) {
+            return;
+        }
         let records = &mut turn.outcome.records;
         for id in gone {
             records.extend(tombstones(&self.id, id));
@@ -95,10 +106,17 @@ impl ConsumerGroup {
 
     /// Nothing is waited for any more from a member.
     pub(super) fn forget_deadlines(&self, id: &str, turn: &mut Turn<'_>) {
-        turn.cancel(&self.revocation(id));
+        self.forget_reconciliation(id, turn);
         turn.cancel(&Deadline::Session {
             group: self.id.to_string(),
             member: id.to_owned(),
         });
+    }
+
+    /// A member has no next step to take any more.
+    pub(super) fn forget_reconciliation(&self, id: &str, turn: &mut Turn<'_>) {
+        turn.cancel(&self.revocation(id));
+        turn.cancel(&self.member_join(id));
+        turn.cancel(&self.member_sync(id));
     }
 }

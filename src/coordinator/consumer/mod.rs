@@ -11,12 +11,14 @@
 //! on. What a member may do, its epoch says; [`reconcile`] has the table of a member's states.
 
 pub mod assignor;
+mod classics;
 mod describe;
 mod expressions;
 mod group;
 mod heartbeat;
 mod leave;
 mod member;
+mod migrate;
 mod partitions;
 pub mod pattern;
 mod reconcile;
@@ -33,3 +35,4 @@ pub use partitions::Partitions;
 pub use request::{ConsumerBeat, ConsumerHeartbeat, Refusal};
 
 pub(crate) use group::ConsumerGroup;
+pub(crate) use migrate::upgrade;

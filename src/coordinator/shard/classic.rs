@@ -24,6 +24,14 @@ impl Shard {
             outcome.reply(waiter, refused);
             return outcome;
         }
+        // A group that nobody is in becomes one of either kind, and keeps its offsets.
+        if let Some(Group::Consumer(empty)) = self.groups.get(group)
+            && empty.is_empty()
+        {
+            empty.tombstones(&mut outcome.records);
+            self.groups.remove(group);
+            self.make_group(group, moment);
+        }
         // Who has an id already was a member of a group that has gone.
         match request.member_id.is_empty() {
             true => self.make_group(group, moment),
@@ -35,11 +43,7 @@ impl Shard {
         }
         self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.join(request, waiter, turn),
-            Group::Consumer(_) => {
-                let refused =
-                    Joined::failed(&request.member_id, Failure::InconsistentGroupProtocol);
-                turn.outcome.reply(waiter, refused);
-            }
+            Group::Consumer(group) => group.join(&request, waiter, turn),
         });
         outcome
     }
@@ -55,10 +59,7 @@ impl Shard {
         let mut outcome = Outcome::default();
         let found = self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.sync(request, waiter, turn),
-            Group::Consumer(_) => {
-                turn.outcome
-                    .reply(waiter, Synced::failed(Failure::UnknownMemberId));
-            }
+            Group::Consumer(group) => group.sync(&request, waiter, turn),
         });
         if found.is_none() {
             outcome.reply(waiter, Synced::failed(Failure::UnknownMemberId));
@@ -77,7 +78,7 @@ impl Shard {
         let mut outcome = Outcome::default();
         let alive = self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.heartbeat(who, turn),
-            Group::Consumer(_) => Err(Failure::UnknownMemberId),
+            Group::Consumer(group) => group.heartbeat(who, turn),
         });
         let alive = alive.unwrap_or(Err(Failure::UnknownMemberId));
         outcome.reply(waiter, Reply::Alive(alive));
@@ -95,7 +96,7 @@ impl Shard {
         let mut outcome = Outcome::default();
         let left = self.with_group(group, moment, &mut outcome, |group, turn| match group {
             Group::Classic(group) => group.leave(leaving, turn),
-            Group::Consumer(_) => Err(Failure::UnknownMemberId),
+            Group::Consumer(group) => Ok(group.leave_group(leaving, turn)),
         });
         let left = left.unwrap_or(Err(Failure::UnknownMemberId));
         outcome.reply(waiter, Reply::Left(left));

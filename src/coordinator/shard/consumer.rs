@@ -2,7 +2,7 @@
 
 use super::{Shard, lend};
 use crate::coordinator::consumer::{
-    ConsumerBeat, ConsumerDescription, ConsumerGroup, ConsumerHeartbeat, JOINING, LEAVING,
+    self, ConsumerBeat, ConsumerDescription, ConsumerGroup, ConsumerHeartbeat, JOINING, LEAVING,
     LEAVING_FOR_A_WHILE, Refusal,
 };
 use crate::coordinator::group::Group;
@@ -70,10 +70,34 @@ impl Shard {
                 outcome.records.append(&mut beginning.records);
                 Ok(beat)
             }
+            Some(Group::Classic(_)) if joins => self.upgrade(id, request, moment, outcome),
             Some(Group::Classic(_)) => Err(no_consumer_group(id)),
             None if joins => self.begin_consumers(id, request, moment, outcome),
             None => Err(no_group(id)),
         }
+    }
+
+    /// The first member that speaks the consumer protocol joins a group of others.
+    fn upgrade(
+        &mut self,
+        id: &str,
+        request: &ConsumerHeartbeat,
+        moment: Moment<'_, GroupWorld>,
+        outcome: &mut Outcome,
+    ) -> Result<ConsumerBeat, Refusal> {
+        let Some(Group::Classic(classic)) = self.groups.get_mut(id) else {
+            return Err(no_group(id));
+        };
+        let mut beginning = Outcome::default();
+        let mut turn = lend(&mut self.timers, &mut self.random, moment, &mut beginning);
+        let (mut group, records) = consumer::upgrade(id, classic, &turn)?;
+        let beat = group.beat(request, &mut turn)?;
+        classic.give_up_rebalance(&mut turn);
+        group.begin_after_conversion(&mut turn);
+        outcome.records.extend(records);
+        outcome.records.append(&mut beginning.records);
+        outcome.replies.append(&mut beginning.replies);
+        Ok(beat)
     }
 
     /// The first member of a group joins. The group is there once its records are.

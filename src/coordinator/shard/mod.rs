@@ -141,11 +141,7 @@ impl Machine for Shard {
     fn pass_time(&mut self, moment: Moment<'_, GroupWorld>) -> Option<Outcome> {
         let deadline = self.timers.pop_due(moment.now)?;
         let mut outcome = Outcome::default();
-        let (Deadline::Join { group: id }
-        | Deadline::Sync { group: id }
-        | Deadline::Revocation { group: id, .. }
-        | Deadline::Session { group: id, .. }) = &deadline
-        else {
+        let Some(id) = deadline.group() else {
             let mut due = self.forget_lost_topics(moment.world);
             if due.records.is_empty() {
                 due = self.expire_offsets(moment);

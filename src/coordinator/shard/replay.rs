@@ -36,7 +36,9 @@ impl Shard {
                 }
             },
             GroupRecord::ConsumerGroup(key, None) => {
-                self.groups.remove(&key.group);
+                if let Some(Group::Consumer(_)) = self.groups.get(&key.group) {
+                    self.groups.remove(&key.group);
+                }
             }
             GroupRecord::ConsumerGroup(key, Some(value)) => {
                 self.consumers(&key.group, true, |group| group.replay_epoch(&value));

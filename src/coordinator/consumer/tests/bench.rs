@@ -11,7 +11,7 @@ use crate::coordinator::consumer::{
 };
 use crate::coordinator::{
     ConsumerSettings, ConsumerTimeouts, Failure, GroupOverrides, GroupSettings, GroupWorld,
-    KnownTopic, Machine, Moment, Outcome, Reply, Shard, Topics, Waiter,
+    KnownTopic, Machine, Migration, Moment, Outcome, Reply, Shard, Topics, Waiter,
 };
 use crate::model::Timestamp;
 use crate::wire::groups::GroupRecord;
@@ -388,6 +388,7 @@ fn settings() -> GroupSettings {
                 session_ms: i32::try_from(SESSION_MS).unwrap(),
                 heartbeat_ms: 5_000,
             },
+            migration: Migration::by_name("bidirectional"),
         },
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod expressions;
 mod members;
+mod migration;
 mod rebalance;
 mod replay;
 mod statics;
