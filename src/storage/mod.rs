@@ -24,6 +24,7 @@ mod partition;
 mod recovery;
 pub mod repair;
 mod store;
+mod thread;
 mod upkeep;
 pub mod verify;
 

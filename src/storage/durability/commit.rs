@@ -30,6 +30,7 @@ use crate::storage::durability::journal::NoteError;
 use crate::storage::durability::parallel::Crew;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::sync::{Means, Synced, Syncing};
+use crate::storage::thread::Thread;
 
 /// Files that are synced at the same time.
 ///
@@ -104,7 +105,7 @@ struct State {
     /// Files and directories of the store itself that the first round makes durable.
     formatting: Option<Formatting>,
     stopped: bool,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Thread,
 }
 
 /// What opening a store changed in its directory.
@@ -125,12 +126,7 @@ impl Commit {
         let shared = core.clone();
         let mut state = core.commit.state.lock();
         state.formatting = Some(formatting);
-        state.thread = Some(
-            std::thread::Builder::new()
-                .name("klamm-commit".to_owned())
-                .stack_size(512 * 1024)
-                .spawn(move || run(&shared))?,
-        );
+        state.thread = Thread::start("klamm-commit", 512, move || run(&shared))?;
         Ok(())
     }
 
@@ -163,14 +159,10 @@ impl Commit {
         let thread = {
             let mut state = self.state.lock();
             state.stopped = true;
-            state.thread.take()
+            std::mem::take(&mut state.thread)
         };
         self.changed.notify_one();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the commit thread panicked");
-        }
+        thread.join();
         // A log holds its store: let go of them.
         let mut state = self.state.lock();
         (state.urgent, state.lazy) = (Vec::new(), Vec::new());

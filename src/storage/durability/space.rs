@@ -36,6 +36,7 @@ use crate::io::{OpenMode, SharedIo};
 use crate::storage::core::Core;
 use crate::storage::format::names;
 use crate::storage::options::{Durability, StoreOptions};
+use crate::storage::thread::Thread;
 use crate::storage::upkeep::trim::Haste;
 use crate::storage::upkeep::worker;
 
@@ -130,7 +131,7 @@ struct Ballast {
 struct Keeper {
     stopped: bool,
     poked: bool,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Thread,
 }
 
 /// Whether a write failed for want of room.
@@ -174,12 +175,8 @@ impl Space {
             return;
         }
         let shared = Arc::clone(core);
-        let thread = std::thread::Builder::new()
-            .name("klamm-space".to_owned())
-            .stack_size(128 * 1024)
-            .spawn(move || keep(&shared));
-        match thread {
-            Ok(thread) => core.space.keeper.lock().thread = Some(thread),
+        match Thread::start("klamm-space", 128, move || keep(&shared)) {
+            Ok(thread) => core.space.keeper.lock().thread = thread,
             // The mark works without it.
             Err(error) => tracing::warn!(%error, "no thread to keep room on the disk"),
         }
@@ -190,14 +187,10 @@ impl Space {
         let thread = {
             let mut keeper = self.keeper.lock();
             keeper.stopped = true;
-            keeper.thread.take()
+            std::mem::take(&mut keeper.thread)
         };
         self.poked.notify_one();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that keeps room on the disk panicked");
-        }
+        thread.join();
     }
 
     /// Whether so few bytes are free that clients are refused.

@@ -427,23 +427,12 @@ impl Segment {
         below: impl Fn(&OffsetEntry) -> bool,
     ) -> io::Result<Option<OffsetEntry>> {
         let count = match &*self.index.read() {
-            Index::Memory(index) => {
-                return Ok(floor(&index.offsets, below));
-            }
+            Index::Memory(index) => return Ok(floor(&index.offsets, below)),
             Index::Files { offsets, .. } => *offsets,
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
-        if count == 0 {
-            return Ok(None);
-        }
-        let file = self.open(
-            files,
-            FileKind::OffsetIndex,
-            SegmentFile::OffsetIndex,
-            OpenMode::Read,
-        )?;
-        let floor = search(&*file, count, |bytes| below(&OffsetEntry::decode(bytes)))?;
-        Ok(floor.map(OffsetEntry::decode))
+        let kinds = (FileKind::OffsetIndex, SegmentFile::OffsetIndex);
+        self.floor_in_file(files, kinds, count, OffsetEntry::decode, below)
     }
 
     /// The last entry of the time index with a timestamp of at most `at`.
@@ -454,23 +443,30 @@ impl Segment {
     ) -> io::Result<Option<TimeEntry>> {
         let below = |entry: &TimeEntry| entry.timestamp <= at;
         let count = match &*self.index.read() {
-            Index::Memory(index) => {
-                return Ok(floor(&index.times, below));
-            }
+            Index::Memory(index) => return Ok(floor(&index.times, below)),
             Index::Files { times, .. } => *times,
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
+        let kinds = (FileKind::TimeIndex, SegmentFile::TimeIndex);
+        self.floor_in_file(files, kinds, count, TimeEntry::decode, below)
+    }
+
+    /// The last of the `count` entries of an index file for which `below` holds; it holds for a
+    /// prefix of them.
+    fn floor_in_file<const N: usize, E>(
+        &self,
+        files: Files<'_>,
+        (kind, name): (FileKind, SegmentFile),
+        count: usize,
+        decode: impl Fn([u8; N]) -> E,
+        below: impl Fn(&E) -> bool,
+    ) -> io::Result<Option<E>> {
         if count == 0 {
             return Ok(None);
         }
-        let file = self.open(
-            files,
-            FileKind::TimeIndex,
-            SegmentFile::TimeIndex,
-            OpenMode::Read,
-        )?;
-        let floor = search(&*file, count, |bytes| below(&TimeEntry::decode(bytes)))?;
-        Ok(floor.map(TimeEntry::decode))
+        let file = self.open(files, kind, name, OpenMode::Read)?;
+        let floor = search(&*file, count, |bytes| below(&decode(bytes)))?;
+        Ok(floor.map(decode))
     }
 
     /// The largest timestamp of the segment, with the last offset of the first batch that has it;
@@ -494,7 +490,7 @@ impl Segment {
     pub(in crate::storage) fn write_indexes(
         &self,
         files: Files<'_>,
-    ) -> io::Result<Option<([Arc<dyn File>; 2], IndexEntries)>> {
+    ) -> io::Result<Option<WrittenIndexes>> {
         let (offsets, times) = match &*self.index.read() {
             Index::Memory(index) => (index.offsets.clone(), index.times.clone()),
             Index::Files { .. } | Index::Missing => return Ok(None),
@@ -535,6 +531,9 @@ impl Segment {
         self.verified.add(from, to);
     }
 }
+
+/// Index files that were just written, and what is in them.
+pub(in crate::storage) type WrittenIndexes = ([Arc<dyn File>; 2], IndexEntries);
 
 /// How many entries index files have that were just written.
 #[derive(Clone, Copy, Debug)]

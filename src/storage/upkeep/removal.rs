@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock::SharedClock;
 use crate::io::SharedIo;
+use crate::storage::thread::Thread;
 
 /// What waits for its removal, and the thread that sees to it.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ struct State {
     waiting: BTreeMap<(Duration, u64), Doomed>,
     next: u64,
     stopped: bool,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Thread,
 }
 
 /// What is to be removed.
@@ -76,14 +77,11 @@ impl Removal {
         let key = (self.clock.monotonic() + delay, state.next);
         state.next += 1;
         state.waiting.insert(key, doomed);
-        if state.thread.is_none() {
+        if !state.thread.is_started() {
             let (shared, io, clock) = (self.state.clone(), io.clone(), self.clock.clone());
-            let thread = std::thread::Builder::new()
-                .name("klamm-remove".to_owned())
-                .stack_size(256 * 1024)
-                .spawn(move || run(&shared, &io, &clock));
-            match thread {
-                Ok(thread) => state.thread = Some(thread),
+            let work = move || run(&shared, &io, &clock);
+            match Thread::start("klamm-remove", 256, work) {
+                Ok(thread) => state.thread = thread,
                 Err(error) => tracing::warn!(%error, "no thread to remove old files"),
             }
         }
@@ -132,14 +130,10 @@ impl Removal {
         let thread = {
             let mut state = state.lock();
             state.stopped = true;
-            state.thread.take()
+            std::mem::take(&mut state.thread)
         };
         changed.notify_one();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that removes old files panicked");
-        }
+        thread.join();
     }
 }
 

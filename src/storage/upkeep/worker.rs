@@ -19,6 +19,7 @@ use crate::model::TopicPartition;
 use crate::storage::core::Core;
 use crate::storage::options::Upkeep as Intervals;
 use crate::storage::partition::Partition;
+use crate::storage::thread::Thread;
 use crate::storage::upkeep::memory_bound;
 use crate::storage::upkeep::retention::{self, Rules};
 use crate::storage::upkeep::trim::{Freed, Haste};
@@ -51,7 +52,7 @@ struct State {
     /// When the first of them is due.
     requested_due: Option<Duration>,
     stopped: bool,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Thread,
 }
 
 /// What the thread woke up for.
@@ -84,11 +85,8 @@ impl Upkeep {
         let interval = ms(intervals.retention_check_interval_ms.max(1));
         let first = core.clock.monotonic() + ms(intervals.initial_task_delay_ms);
         let (shared, partitions) = (core.clone(), partitions.clone());
-        let thread = std::thread::Builder::new()
-            .name("klamm-upkeep".to_owned())
-            .stack_size(512 * 1024)
-            .spawn(move || run(&shared, &partitions, first, interval))?;
-        core.upkeep.state.lock().thread = Some(thread);
+        let work = move || run(&shared, &partitions, first, interval);
+        core.upkeep.state.lock().thread = Thread::start("klamm-upkeep", 512, work)?;
         Ok(())
     }
 
@@ -97,14 +95,10 @@ impl Upkeep {
         let thread = {
             let mut state = self.state.lock();
             state.stopped = true;
-            state.thread.take()
+            std::mem::take(&mut state.thread)
         };
         self.changed.notify_all();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the upkeep thread panicked");
-        }
+        thread.join();
     }
 
     /// Has a partition looked at soon: its log start passed a segment.

@@ -22,6 +22,7 @@ use crate::storage::core::Core;
 use crate::storage::log::partition_log::Log;
 use crate::storage::options::CleanerOptions;
 use crate::storage::partition::Partition;
+use crate::storage::thread::Thread;
 use crate::storage::upkeep::worker::{self, Partitions};
 
 /// Least bytes of a thread's buffer for reading, and of that for writing.
@@ -42,7 +43,7 @@ pub(in crate::storage) struct Cleaner {
 struct State {
     /// Whether there are compacted partitions.
     wanted: bool,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    threads: Vec<Thread>,
     /// Logs that a thread is busy with.
     in_progress: HashSet<TopicPartition>,
     /// Logs that cannot be read. A start tries them again.
@@ -102,11 +103,8 @@ impl Cleaner {
         }
         for number in state.threads.len()..options.threads.max(1) {
             let shared = core.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("klamm-clean-{number}"))
-                .stack_size(512 * 1024)
-                .spawn(move || run(&shared, number));
-            match thread {
+            let name = format!("klamm-clean-{number}");
+            match Thread::start(&name, 512, move || run(&shared, number)) {
                 Ok(thread) => state.threads.push(thread),
                 Err(error) => tracing::warn!(%error, "no thread to compact logs"),
             }
@@ -119,11 +117,7 @@ impl Cleaner {
         self.throttle.stop();
         let threads = std::mem::take(&mut self.state.lock().threads);
         self.changed.notify_all();
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread that compacts logs panicked");
-            }
-        }
+        threads.into_iter().for_each(Thread::join);
     }
 
     fn is_stopped(&self) -> bool {
