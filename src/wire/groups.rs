@@ -167,8 +167,9 @@ schema! {
         rebalance_timeout_ms: i32 = -1, since 0;
         /// Assignor that it wants.
         server_assignor: Option<String> = None, since 0;
-        /// There for members that speak the classic protocol.
-        classic_member_metadata: Option<ClassicMemberMetadata> = None, since 0, tag 0;
+        /// There for members that speak the classic protocol. Kafka's default is an empty one, so
+        /// that its absence is written.
+        classic_member_metadata: Option<ClassicMemberMetadata> = Some(ClassicMemberMetadata::default()), since 0, tag 0;
     }
 
     /// The epoch of a consumer group's target assignment.
@@ -216,25 +217,25 @@ schema! {
     }
 }
 
-/// A struct that may be null has a byte in front: 1, or -1 for null.
+/// A struct in a tagged field that may be null has a varint in front: 1, or 0 for null.
 impl Field for Option<ClassicMemberMetadata> {
     const SIZE_MIN: usize = 1;
 
     fn encode(&self, writer: &mut Writer, format: Format) -> Result<(), EncodeError> {
         match self {
             Some(value) => {
-                writer.i8(1);
+                writer.uvarint(1);
                 value.encode(writer, format)
             }
             None => {
-                writer.i8(-1);
+                writer.uvarint(0);
                 Ok(())
             }
         }
     }
 
     fn decode(reader: &mut Reader<'_>, format: Format) -> Result<Self, DecodeError> {
-        if reader.i8()? < 0 {
+        if reader.uvarint()? == 0 {
             return Ok(None);
         }
         Ok(Some(ClassicMemberMetadata::decode(reader, format)?))
@@ -420,6 +421,29 @@ mod tests {
             let (read, _) = GroupRecord::decode(&key, value.as_deref()).unwrap();
             assert_eq!(read, record);
         }
+    }
+
+    fn from_hex(text: &str) -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2);
+        let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.map(byte).collect()
+    }
+
+    #[test]
+    fn records_of_kafka_are_read_and_written_byte_for_byte() {
+        let mut kinds = std::collections::HashSet::new();
+        let golden = include_str!("golden/consumer_offsets.txt");
+        for line in golden.lines().filter(|line| !line.starts_with('#')) {
+            let (key, value) = line.split_once(' ').unwrap();
+            let key = from_hex(key);
+            let value = (value != "-").then(|| from_hex(value));
+            let decoded = GroupRecord::decode(&key, value.as_deref());
+            let (record, version) = decoded.unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(record.encode().unwrap(), (key, value), "{record:?}");
+            kinds.insert((std::mem::discriminant(&record), version));
+        }
+        // All that Kafka writes today, in both versions of offsets, and as tombstones.
+        assert_eq!(kinds.len(), 18);
     }
 
     #[test]

@@ -72,7 +72,10 @@ impl Member {
     pub(crate) fn new(id: &str) -> Self {
         Self {
             id: id.into(),
-            about: ConsumerGroupMemberMetadataValue::default(),
+            about: ConsumerGroupMemberMetadataValue {
+                classic_member_metadata: None,
+                ..ConsumerGroupMemberMetadataValue::default()
+            },
             epoch: JOINING,
             previous_epoch: -1,
             state: MemberState::Stable,
