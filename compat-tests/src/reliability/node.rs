@@ -278,6 +278,21 @@ impl Node {
         let line = status.lines().find(|line| line.starts_with("VmRSS"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
+
+    /// Processor time that its threads have taken.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let spent = threads
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|thread| {
+                let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+                times.split_whitespace().next()?.parse::<u64>().ok()
+            });
+        Duration::from_nanos(spent.sum())
+    }
 }
 
 /// Whether it ended by SIGKILL.
