@@ -8,7 +8,7 @@
 //! | member epoch | each member | the member has given up what it must, and so reaches the target |
 //!
 //! There are no generations and no barriers: while one member gives up partitions, the others read
-//! on. What a member may do, its epoch says; [`reconcile`] has the table of a member's states.
+//! on. What a member may do, its epoch says; `reconcile` has the table of a member's states.
 
 pub mod assignor;
 mod classics;
