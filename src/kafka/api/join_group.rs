@@ -125,3 +125,103 @@ fn protocol_name(version: i16, protocol: Option<String>) -> Option<StrBytes> {
         None => (version < NULLABLE_PROTOCOL).then(StrBytes::default),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+    use kafka_protocol::messages::leave_group_request::MemberIdentity;
+    use kafka_protocol::messages::{
+        GroupId, HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse,
+        SyncGroupRequest, SyncGroupResponse,
+    };
+
+    use super::*;
+    use crate::broker::testing::broker;
+    use crate::kafka::api::heartbeat::Heartbeat;
+    use crate::kafka::api::leave_group::LeaveGroup;
+    use crate::kafka::api::sync_group::SyncGroup;
+    use crate::kafka::testing::Client;
+
+    fn name(text: &'static str) -> StrBytes {
+        StrBytes::from_static_str(text)
+    }
+
+    fn request(member: StrBytes) -> JoinGroupRequest {
+        let range = JoinGroupRequestProtocol::default()
+            .with_name(name("range"))
+            .with_metadata(Bytes::from_static(b"m"));
+        JoinGroupRequest::default()
+            .with_group_id(GroupId(name("g")))
+            .with_session_timeout_ms(10_000)
+            .with_member_id(member)
+            .with_protocol_type(name("consumer"))
+            .with_protocols(vec![range])
+    }
+
+    #[tokio::test]
+    async fn a_member_comes_and_goes_in_every_version() {
+        for version in JoinGroup::VERSIONS {
+            let client = Client::of(&broker(&[]));
+            let join = |member| {
+                let request = request(member);
+                match version {
+                    ..1 => request,
+                    1.. => request.with_rebalance_timeout_ms(10_000),
+                }
+            };
+            let mut joined: JoinGroupResponse = client
+                .call::<JoinGroup, _>(version, &join(StrBytes::default()))
+                .await
+                .answer();
+            if version >= KNOWN_MEMBER_ID {
+                assert_eq!(joined.error_code, ResponseError::MemberIdRequired.code());
+                let again = join(joined.member_id);
+                joined = client.call::<JoinGroup, _>(version, &again).await.answer();
+            }
+            assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+            assert_eq!(joined.leader, joined.member_id);
+            assert!(joined.member_id.starts_with("tests-"));
+            assert_eq!(joined.protocol_name.as_deref(), Some("range"));
+
+            let sync = SyncGroupRequest::default()
+                .with_group_id(GroupId(name("g")))
+                .with_generation_id(1)
+                .with_member_id(joined.member_id.clone());
+            let sync = match version {
+                ..5 => sync,
+                5.. => sync
+                    .with_protocol_type(Some(name("consumer")))
+                    .with_protocol_name(Some(name("range"))),
+            };
+            let synced: SyncGroupResponse = client
+                .call::<SyncGroup, _>(version.min(5), &sync)
+                .await
+                .answer();
+            assert_eq!(synced.error_code, 0);
+
+            let beat = HeartbeatRequest::default()
+                .with_group_id(GroupId(name("g")))
+                .with_generation_id(1)
+                .with_member_id(joined.member_id.clone());
+            let alive: HeartbeatResponse = client
+                .call::<Heartbeat, _>(version.min(4), &beat)
+                .await
+                .answer();
+            assert_eq!(alive.error_code, 0);
+
+            let leave = LeaveGroupRequest::default().with_group_id(GroupId(name("g")));
+            let member = joined.member_id;
+            let leave = match version {
+                ..3 => leave.with_member_id(member),
+                3.. => leave.with_members(vec![MemberIdentity::default().with_member_id(member)]),
+            };
+            let left: LeaveGroupResponse = client
+                .call::<LeaveGroup, _>(version.min(5), &leave)
+                .await
+                .answer();
+            assert_eq!(left.error_code, 0);
+            assert!(left.members.iter().all(|member| member.error_code == 0));
+        }
+    }
+}

@@ -181,3 +181,91 @@ fn told(committed: Option<crate::coordinator::Committed>) -> ((i64, i32), String
         (position, committed.metadata)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::offset_commit_request::{
+        OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    };
+    use kafka_protocol::messages::offset_fetch_request::{
+        OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    };
+    use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetCommitResponse, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::broker::testing::{broker, create};
+    use crate::kafka::api::offset_commit::OffsetCommit;
+    use crate::kafka::testing::Client;
+
+    fn group() -> GroupId {
+        GroupId(StrBytes::from_static_str("g"))
+    }
+
+    fn topic() -> TopicName {
+        TopicName(StrBytes::from_static_str("t"))
+    }
+
+    fn asked(version: i16) -> OffsetFetchRequest {
+        if version < BATCHED {
+            let topic = OffsetFetchRequestTopic::default()
+                .with_name(topic())
+                .with_partition_indexes(vec![0, 1]);
+            return OffsetFetchRequest::default()
+                .with_group_id(group())
+                .with_topics(Some(vec![topic]));
+        }
+        let topic = OffsetFetchRequestTopics::default()
+            .with_name(topic())
+            .with_partition_indexes(vec![0, 1]);
+        let one = OffsetFetchRequestGroup::default()
+            .with_group_id(group())
+            .with_topics(Some(vec![topic]));
+        OffsetFetchRequest::default().with_groups(vec![one])
+    }
+
+    /// Offsets and metadata of the only topic, in any version.
+    fn told(answer: &OffsetFetchResponse) -> Vec<(i64, String)> {
+        let single = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let single = single.map(|one| (one.committed_offset, one.metadata.clone()));
+        let topics = answer.groups.iter().flat_map(|group| &group.topics);
+        let batched = topics.flat_map(|topic| &topic.partitions);
+        let batched = batched.map(|one| (one.committed_offset, one.metadata.clone()));
+        let text = |metadata: Option<StrBytes>| metadata.unwrap_or_default().to_string();
+        let all = single.chain(batched);
+        all.map(|(offset, metadata)| (offset, text(metadata)))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn every_version_tells_what_every_version_committed() {
+        let broker = broker(&[]);
+        create(&broker, &[("t", 2)]).await;
+        let client = Client::of(&broker);
+        for version in OffsetCommit::VERSIONS {
+            let partition = OffsetCommitRequestPartition::default()
+                .with_partition_index(1)
+                .with_committed_offset(i64::from(version))
+                .with_committed_metadata(Some(StrBytes::from_static_str("kept")));
+            let topic = OffsetCommitRequestTopic::default()
+                .with_name(topic())
+                .with_partitions(vec![partition]);
+            let request = OffsetCommitRequest::default()
+                .with_group_id(group())
+                .with_topics(vec![topic]);
+            let committed: OffsetCommitResponse = client
+                .call::<OffsetCommit, _>(version, &request)
+                .await
+                .answer();
+            assert_eq!(committed.topics[0].partitions[0].error_code, 0);
+            for fetch in OffsetFetch::VERSIONS {
+                let answer: OffsetFetchResponse = client
+                    .call::<OffsetFetch, _>(fetch, &asked(fetch))
+                    .await
+                    .answer();
+                let expected = [(-1, String::new()), (i64::from(version), "kept".to_owned())];
+                assert_eq!(told(&answer), expected, "v{version}, v{fetch}");
+            }
+        }
+    }
+}
