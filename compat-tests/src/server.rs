@@ -20,6 +20,7 @@ pub struct Server {
 struct Own {
     binary: PathBuf,
     data: PathBuf,
+    settings: Vec<String>,
     process: Child,
 }
 
@@ -31,6 +32,15 @@ impl Server {
     /// If the binary is there and does not start.
     #[must_use]
     pub fn start(name: &str) -> Option<Self> {
+        Self::start_with(name, &[])
+    }
+
+    /// As [`Server::start`], with settings (`NAME=VALUE`) for a broker of its own.
+    ///
+    /// # Panics
+    /// If the binary is there and does not start.
+    #[must_use]
+    pub fn start_with(name: &str, settings: &[&str]) -> Option<Self> {
         if let Ok(address) = std::env::var("BROKER") {
             return Some(Self { address, own: None });
         }
@@ -47,12 +57,14 @@ impl Server {
         }
         let data = scratch().join(format!("{name}-data"));
         let _ = std::fs::remove_dir_all(&data);
-        let (process, address) = serve(&binary, &data);
+        let settings: Vec<_> = settings.iter().map(|text| (*text).to_owned()).collect();
+        let (process, address) = serve(&binary, &data, "127.0.0.1:0", &settings);
         Some(Self {
             address,
             own: Some(Own {
                 binary,
                 data,
+                settings,
                 process,
             }),
         })
@@ -70,7 +82,8 @@ impl Server {
         self.own.as_ref().map(|own| own.data.as_path())
     }
 
-    /// Kills it as a crash would (SIGKILL) and starts it again. False for a broker at `BROKER`.
+    /// Kills it as a crash would (SIGKILL) and starts it again where it listened before. False for
+    /// a broker at `BROKER`.
     ///
     /// # Panics
     /// If it does not come back.
@@ -80,7 +93,7 @@ impl Server {
         };
         own.process.kill().expect("it runs");
         own.process.wait().expect("it ends");
-        (own.process, self.address) = serve(&own.binary, &own.data);
+        (own.process, self.address) = serve(&own.binary, &own.data, &self.address, &own.settings);
         true
     }
 
@@ -121,11 +134,12 @@ impl Drop for Server {
     }
 }
 
-fn serve(binary: &Path, data: &Path) -> (Child, String) {
+fn serve(binary: &Path, data: &Path, listen: &str, settings: &[String]) -> (Child, String) {
     let mut process = Command::new(binary)
         .arg("serve")
-        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .args(["--listen", listen, "--data-dir"])
         .arg(data)
+        .args(settings.iter().flat_map(|setting| ["--set", setting]))
         .stdout(Stdio::piped())
         .spawn()
         .expect("klamm starts");
