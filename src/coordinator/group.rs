@@ -23,7 +23,7 @@ pub(crate) enum Group {
     /// Members that assign among themselves, or nobody: offsets alone make such a group.
     Classic(ClassicGroup),
     /// Members that the coordinator assigns to.
-    Consumer(Box<ConsumerGroup>),
+    Consumer(ConsumerGroup),
 }
 
 /// The kinds of groups, as ListGroups tells them.

@@ -44,11 +44,11 @@ impl Broker {
         }
     }
 
-    /// A consumer group; `None` if there is none of that name.
+    /// A consumer group.
     pub async fn describe_consumer_group(
         &self,
         group: &str,
-    ) -> Result<Option<ConsumerDescription>, Unavailable> {
+    ) -> Result<Result<ConsumerDescription, Refusal>, Unavailable> {
         let (topic, partition) = self.home(group)?;
         let world = self.group_world();
         let look = |shard: &Shard| shard.describe_consumers(group, &world);

@@ -92,7 +92,7 @@ impl ConsumerGroup {
                 && held.epoch != LEAVING_FOR_A_WHILE
                 && !held.is_classic()
             {
-                return Err(unreleased(instance, held));
+                return Err(unreleased(id, instance, held));
             }
             return Ok(self.take_over(id, held, records));
         }
@@ -304,9 +304,10 @@ fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), Refus
     Err(Refusal::new(Failure::FencedMemberEpoch, message))
 }
 
-fn unreleased(instance: &str, held: &Member) -> Refusal {
+fn unreleased(id: &str, instance: &str, held: &Member) -> Refusal {
     let message = format!(
-        "Instance id {instance} is still held by member {}.",
+        "Static member {id} with instance id {instance} cannot join the group because the \
+         instance id is owned by {} member.",
         held.id
     );
     Refusal::new(Failure::UnreleasedInstanceId, message)

@@ -10,6 +10,7 @@
 //! There are no generations and no barriers: while one member gives up partitions, the others read
 //! on. What a member may do, its epoch says; `reconcile` has the table of a member's states.
 
+mod admin;
 pub mod assignor;
 mod classics;
 mod describe;

@@ -42,7 +42,7 @@ impl Shard {
             Group::Consumer(group) => group.leave(request, turn),
             Group::Classic(_) => Err(no_consumer_group(id)),
         });
-        left.unwrap_or_else(|| Err(no_group(id)))
+        left.unwrap_or_else(|| Err(no_group("Group", id)))
     }
 
     fn beat_of_consumer(
@@ -59,7 +59,7 @@ impl Shard {
                     Group::Consumer(group) => group.beat(request, turn),
                     Group::Classic(_) => Err(no_consumer_group(id)),
                 });
-                beat.unwrap_or_else(|| Err(no_group(id)))
+                beat.unwrap_or_else(|| Err(no_group("Consumer group", id)))
             }
             // A group that nobody is in becomes one of either kind, and keeps its offsets.
             Some(Group::Classic(group)) if joins && group.is_empty() => {
@@ -73,7 +73,7 @@ impl Shard {
             Some(Group::Classic(_)) if joins => self.upgrade(id, request, moment, outcome),
             Some(Group::Classic(_)) => Err(no_consumer_group(id)),
             None if joins => self.begin_consumers(id, request, moment, outcome),
-            None => Err(no_group(id)),
+            None => Err(no_group("Consumer group", id)),
         }
     }
 
@@ -86,7 +86,7 @@ impl Shard {
         outcome: &mut Outcome,
     ) -> Result<ConsumerBeat, Refusal> {
         let Some(Group::Classic(classic)) = self.groups.get_mut(id) else {
-            return Err(no_group(id));
+            return Err(no_group("Consumer group", id));
         };
         let mut beginning = Outcome::default();
         let mut turn = lend(&mut self.timers, &mut self.random, moment, &mut beginning);
@@ -113,25 +113,24 @@ impl Shard {
         group.beat(request, &mut turn)
     }
 
-    /// A consumer group, as ConsumerGroupDescribe tells of it; `None` if there is none of that
-    /// name.
+    /// A consumer group, as ConsumerGroupDescribe tells of it.
     pub fn describe_consumers(
         &self,
         group: &str,
         world: &GroupWorld,
-    ) -> Option<ConsumerDescription> {
-        match self.groups.get(group)? {
-            Group::Consumer(group) => Some(group.describe(world)),
-            Group::Classic(_) => None,
+    ) -> Result<ConsumerDescription, Refusal> {
+        match self.groups.get(group) {
+            Some(Group::Consumer(group)) => Ok(group.describe(world)),
+            Some(Group::Classic(_)) => Err(no_consumer_group(group)),
+            None => Err(no_group("Group", group)),
         }
     }
 }
 
-fn no_group(id: &str) -> Refusal {
-    Refusal::new(
-        Failure::GroupIdNotFound,
-        format!("Consumer group {id} not found."),
-    )
+/// Kafka does not call it the same everywhere.
+fn no_group(what: &str, id: &str) -> Refusal {
+    let message = format!("{what} {id} not found.");
+    Refusal::new(Failure::GroupIdNotFound, message)
 }
 
 fn no_consumer_group(id: &str) -> Refusal {

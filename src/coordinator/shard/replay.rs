@@ -90,7 +90,7 @@ impl Shard {
             None => says_something,
         };
         if begins {
-            let group = Group::Consumer(Box::new(ConsumerGroup::new(id)));
+            let group = Group::Consumer(ConsumerGroup::new(id));
             self.groups.insert(id.to_owned(), group);
         }
         if let Some(Group::Consumer(group)) = self.groups.get_mut(id) {

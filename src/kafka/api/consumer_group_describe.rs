@@ -68,13 +68,10 @@ async fn describe(context: &Context, id: GroupId) -> DescribedGroup {
         return group.with_error_code(ResponseError::InvalidGroupId.code());
     }
     match context.broker.describe_consumer_group(&id).await {
-        Ok(Some(described)) => told(context.version, group, described),
-        Ok(None) => {
-            let message = format!("Group {} is not a consumer group.", id.as_str());
-            group
-                .with_error_code(ResponseError::GroupIdNotFound.code())
-                .with_error_message(Some(text(message)))
-        }
+        Ok(Ok(described)) => told(context.version, group, described),
+        Ok(Err(refusal)) => group
+            .with_error_code(refusal.failure.kafka().code())
+            .with_error_message(Some(text(refusal.message))),
         Err(error) => group.with_error_code(error.kafka().code()),
     }
 }

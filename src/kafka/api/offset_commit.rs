@@ -29,9 +29,6 @@ use crate::kafka::schema::{self, Schema};
 /// First version that knows of member epochs, and says so if there is no group.
 const EPOCHS: i16 = 9;
 
-/// First version of members that have epochs.
-const MEMBER_EPOCH: i16 = 9;
-
 /// The handler.
 pub(crate) struct OffsetCommit;
 
@@ -106,10 +103,6 @@ fn code(version: i16, result: Result<(), Failure>) -> i16 {
         Ok(()) => 0,
         Err(Failure::GroupIdNotFound) if version < EPOCHS => {
             ResponseError::IllegalGeneration.code()
-        }
-        // The code came with the epochs.
-        Err(Failure::StaleMemberEpoch) if version < MEMBER_EPOCH => {
-            ResponseError::UnsupportedVersion.code()
         }
         Err(failure) => failure.kafka().code(),
     }

@@ -202,7 +202,7 @@ impl Bench {
     }
 
     pub(in crate::coordinator) fn try_describe(&self) -> Option<ConsumerDescription> {
-        self.shard.describe_consumers(GROUP, &self.world())
+        self.shard.describe_consumers(GROUP, &self.world()).ok()
     }
 
     /// The epochs of group, target and each member.
