@@ -27,7 +27,7 @@ pub mod disk_full;
 pub mod durable_throughput;
 pub mod figure;
 pub mod group_commit;
-pub mod group_speed;
+pub mod groups;
 pub mod images;
 pub mod kills;
 pub mod ledger;
@@ -70,7 +70,8 @@ pub const ALL: &[Entry] = &[
     images::torn_tails::ENTRY,
     images::derived_files::ENTRY,
     unclean_restart::ENTRY,
-    group_speed::ENTRY,
+    groups::speed::ENTRY,
+    groups::kills::ENTRY,
 ];
 
 /// What the figures are told.

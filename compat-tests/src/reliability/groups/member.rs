@@ -56,6 +56,15 @@ impl Member {
         })
     }
 
+    /// Goes on as the same member over a new connection.
+    ///
+    /// # Errors
+    /// If nobody listens.
+    pub(super) fn reconnect(&mut self, address: &str) -> io::Result<()> {
+        self.client = Client::connect(address)?;
+        Ok(())
+    }
+
     /// Its connection, for what is not about membership.
     pub(super) fn client(&mut self) -> &mut Client {
         &mut self.client
@@ -196,6 +205,12 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
+/// What a member cannot act upon. A coordinator that is loading, or elsewhere, is to be found again
+/// like one that is gone.
 fn unexpected(api: &str, code: Option<i64>) -> io::Error {
-    io::Error::other(format!("{api} is answered {code:?}"))
+    let kind = match code {
+        Some(14..=16) => io::ErrorKind::NotConnected,
+        Some(_) | None => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, format!("{api} is answered {code:?}"))
 }

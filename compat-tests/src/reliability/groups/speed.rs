@@ -6,21 +6,18 @@
 //! One that vanished holds the others up until its session is over, which no broker can help; those
 //! rebalances are told apart.
 
-mod crowd;
-mod member;
-
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::ToPartition;
-use super::figure::Figure;
-use super::ledger::Value;
-use super::load::Topic;
-use super::node::{Launch, Node};
-use super::{Entry, Options, reading};
-use crowd::Crowd;
-use member::{Member, SESSION_MS};
+use super::super::client::ToPartition;
+use super::super::figure::Figure;
+use super::super::ledger::Value;
+use super::super::load::Topic;
+use super::super::node::{Launch, Node};
+use super::super::{Entry, Options, reading};
+use super::crowd::Crowd;
+use super::member::{Member, SESSION_MS};
 
 /// The figure.
 pub const ENTRY: Entry = Entry {

@@ -1,12 +1,12 @@
 //! Many members of one group, each with a thread, and who owns what.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::member::{Assigned, Member};
+use super::board::Board;
+use super::member::Member;
 
 /// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(50);
@@ -24,14 +24,6 @@ pub(super) struct Crowd {
     board: Arc<Mutex<Board>>,
     members: Vec<(usize, Arc<AtomicU8>, JoinHandle<()>)>,
     next: usize,
-}
-
-/// What everybody knows of everybody.
-#[derive(Debug, Default)]
-struct Board {
-    /// By the member's number; none while it is joining.
-    members: HashMap<usize, Option<Assigned>>,
-    failures: Vec<String>,
 }
 
 fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
@@ -86,8 +78,8 @@ impl Crowd {
                 if let Some(failure) = board.failures.first() {
                     return Err(failure.clone());
                 }
-                if let Some(took) = board.settled(self.partitions) {
-                    return Ok(took);
+                if let Some(settled) = board.settled(self.partitions) {
+                    return Ok(settled.took());
                 }
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -100,26 +92,6 @@ impl Crowd {
         while !self.members.is_empty() {
             self.remove(0, true);
         }
-    }
-}
-
-impl Board {
-    fn settled(&self, partitions: u8) -> Option<Duration> {
-        let members: Vec<&Assigned> = self.members.values().flatten().collect();
-        let generation = members.first()?.generation;
-        let all_in = members.len() == self.members.len()
-            && members.iter().all(|member| member.generation == generation);
-        let mut owned: Vec<u8> = members
-            .iter()
-            .flat_map(|member| member.partitions.iter().copied())
-            .collect();
-        owned.sort_unstable();
-        if !all_in || owned != (0..partitions).collect::<Vec<_>>() {
-            return None;
-        }
-        let joined = members.iter().map(|member| member.join_sent).max()?;
-        let synced = members.iter().map(|member| member.synced).max()?;
-        Some(synced.saturating_duration_since(joined))
     }
 }
 
