@@ -1,39 +1,15 @@
-//! Kafka's own command-line tools against a broker, and its `dump-log` on Klamm's files. They need a
-//! JVM and Kafka's jars: `KAFKA_JARS`, a directory, as `compat-tests/kafka/start --jars` prints it.
+//! Kafka's own command-line tools against a broker, and its `dump-log` on Klamm's files.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+#[path = "support/java.rs"]
+mod java;
 
-use compat_tests::server::{Server, skip};
-
-/// Runs a tool and gives its output.
-fn tool(jars: &str, class: &str, arguments: &[&str], input: &str) -> String {
-    let mut java = Command::new("java")
-        .args([
-            "-Xmx256m",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            &format!("{jars}/*"),
-            class,
-        ])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("java runs");
-    let mut stdin = java.stdin.take().expect("a pipe");
-    stdin.write_all(input.as_bytes()).expect("input");
-    drop(stdin);
-    let output = java.wait_with_output().expect("java ends");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{class} {arguments:?}: {text}");
-    text
-}
+use compat_tests::server::Server;
+use java::tool;
 
 #[test]
 fn kafkas_own_tools_work() {
-    let Ok(jars) = std::env::var("KAFKA_JARS") else {
-        return skip("Kafka's own tools", "KAFKA_JARS is not set");
+    let Some(jars) = java::jars("Kafka's own tools") else {
+        return;
     };
     let Some(server) = Server::start("java-tools") else {
         return;
