@@ -22,11 +22,19 @@ impl ClassicGroup {
     /// Asks all members to join.
     pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::CompletingRebalance {
-            // Their assignments will not come.
+            // Their assignments will not come. Whose session ran out while it waited is heard of
+            // from now on again.
             for member in self.members.values_mut() {
                 member.assignment.clear();
-                let synced = Synced::failed(Failure::RebalanceInProgress);
-                turn.reply(member.syncing.take(), synced);
+                if let Some(waiter) = member.syncing.take() {
+                    let deadline = Deadline::Session {
+                        group: self.id.clone(),
+                        member: member.id.clone(),
+                    };
+                    turn.set(deadline, member.session_timeout_ms);
+                    let synced = Synced::failed(Failure::RebalanceInProgress);
+                    turn.outcome.reply(waiter, synced);
+                }
             }
         }
         turn.cancel(&self.sync_deadline());

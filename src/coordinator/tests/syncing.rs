@@ -166,3 +166,24 @@ fn who_does_not_sync_in_time_is_out() {
     );
     const { assert!(4 * (SESSION_MS - 2_000) >= REBALANCE_MS) };
 }
+
+#[test]
+fn who_waited_in_vain_for_an_assignment_has_a_session_again() {
+    let mut bench = Bench::new();
+    let first = bench.alone(join(""));
+    let second = bench.join_new();
+    let again = bench.join(join(&first.member_id));
+    bench.joined(again);
+    let second = bench.joined(second);
+    let waits = bench.sync(sync(&second, &[]));
+    // The leader is gone; the session of the other one would be over by now, too.
+    bench.pass(SESSION_MS);
+    assert_eq!(
+        bench.synced(waits).failure,
+        Some(Failure::RebalanceInProgress)
+    );
+    bench.pass(SESSION_MS - 1);
+    assert_eq!(bench.state(), "PreparingRebalance");
+    bench.pass(1);
+    assert_eq!(bench.state(), "Empty");
+}
