@@ -243,7 +243,7 @@ impl<'a> Scan<'a> {
             if !header.crc_matches(self.bytes(position, len)?) {
                 return Err(damaged("its checksum does not match".to_owned()));
             }
-            if let Some(reason) = self.wrong_epoch(&header)? {
+            if let Some(reason) = self.wrong_epoch(position, &header)? {
                 return Err(damaged(reason));
             }
         }
@@ -260,12 +260,12 @@ impl<'a> Scan<'a> {
                 && (!self.exact || header.base_offset <= self.gaps_below))
     }
 
-    /// What is wrong with the leader epoch of the batch where the walk stands, whose checksum holds.
+    /// What is wrong with the leader epoch of a batch at `position`, whose checksum holds.
     ///
     /// Epochs never go back. Where one seems to, the batch that raised it is the odd one out, if
     /// the batch behind it is in line with what was before: so the one behind is looked at, too,
     /// and one flipped bit costs one batch.
-    fn wrong_epoch(&mut self, header: &BatchHeader) -> io::Result<Option<String>> {
+    fn wrong_epoch(&mut self, position: u64, header: &BatchHeader) -> io::Result<Option<String>> {
         let (got, before) = (header.leader_epoch, self.epoch);
         if got < before {
             return Ok(Some(format!("leader epoch {got} follows {before}")));
@@ -283,7 +283,7 @@ impl<'a> Scan<'a> {
         if got == before {
             return Ok(None);
         }
-        let behind = self.position + header.total_len() as u64;
+        let behind = position + header.total_len() as u64;
         let after = match self.header_at(behind)? {
             Some(behind) if behind.base_offset >= header.next_offset() => Some(behind.leader_epoch),
             None if behind >= self.limit => self.epoch_behind,
@@ -486,7 +486,11 @@ impl<'a> Scan<'a> {
             && header.last_offset_delta >= 0
             && header.last_offset() <= self.offset_limit
             && header.leader_epoch >= self.epoch;
-        Ok(fits && header.crc_matches(self.bytes(position, len)?))
+        // One that the walk would refuse for its epoch must not end the damage: a recovery that
+        // cuts there would leave the damage behind nothing, and the next one would cut that, too.
+        Ok(fits
+            && header.crc_matches(self.bytes(position, len)?)
+            && self.wrong_epoch(position, &header)?.is_none())
     }
 
     /// `len` bytes at `position`, or fewer at the end of the file.

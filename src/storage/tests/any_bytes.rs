@@ -142,3 +142,32 @@ fn an_open_transaction_behind_a_gap_keeps_readers_of_what_is_committed_waiting_t
     };
     assert_eq!(check_recovery(image), Ok(log.to_vec()));
 }
+
+#[test]
+fn damage_before_a_batch_of_an_odd_epoch_and_a_torn_one_is_cut_with_them() {
+    let sound = sound_log(5);
+    let at = |index: usize| {
+        let lens = (0..index).scan(0, |at, _| {
+            *at += BatchHeader::parse(&sound[*at..]).unwrap().total_len();
+            Some(*at)
+        });
+        lens.last().unwrap_or(0)
+    };
+    // Where the fourth batch was are old bytes; then the fourth, whose leader epoch is flipped, and
+    // the fifth, torn. That one is in line with the third and shows that the fourth is not.
+    let mut log = sound[..at(3)].to_vec();
+    log.extend_from_slice(&sound[at(1)..at(3)]);
+    let fourth = log.len();
+    log.extend_from_slice(&sound[at(3)..sound.len() - 21]);
+    log[fourth + 12] ^= 1;
+    let image = SegmentImage {
+        log: &log,
+        offset_index: &[],
+        time_index: &[],
+        txn_index: &[],
+        snapshot: &[],
+        leader_epochs: b"0\n1\n0 0\n",
+        txn_indexes: &[],
+    };
+    assert_eq!(check_recovery(image).map(|kept| kept.len()), Ok(at(3)));
+}
