@@ -15,10 +15,6 @@ use super::turn::Turn;
 
 /// A group.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most groups are of the larger kind, and lie in a map"
-)]
 pub(crate) enum Group {
     /// Members that assign among themselves, or nobody: offsets alone make such a group.
     Classic(ClassicGroup),

@@ -28,7 +28,7 @@ impl InProcess {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let mut builder = klamm::Broker::builder().data_dir(&data);
         for (name, value) in settings {
-            builder = builder.set(*name, *value);
+            builder = builder.set(name, value);
         }
         let broker = runtime.block_on(builder.start()).expect("a broker");
         Self {
