@@ -10,9 +10,12 @@ use crate::coordinator::Group;
 /// Where a record is.
 pub(crate) type Place = (i32, i64);
 
-/// Every record that members printed: who printed it, and what it said.
+/// Records by their place: who printed them, and what they said.
+pub(crate) type Printed = BTreeMap<Place, Vec<(&'static str, String)>>;
+
+/// Every record that members printed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(Arc<Mutex<BTreeMap<Place, Vec<(&'static str, String)>>>>);
+pub(crate) struct Seen(Arc<Mutex<Printed>>);
 
 impl Seen {
     fn note(&self, member: &'static str, line: &str) {
@@ -28,7 +31,7 @@ impl Seen {
     }
 
     /// All of it, and forgets it.
-    pub(crate) fn take(&self) -> BTreeMap<Place, Vec<(&'static str, String)>> {
+    pub(crate) fn take(&self) -> Printed {
         std::mem::take(&mut self.0.lock().expect("no panic while it is held"))
     }
 
