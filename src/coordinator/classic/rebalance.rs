@@ -196,6 +196,11 @@ impl ClassicGroup {
             return;
         }
         let was_promised = self.promised.contains(id);
+        // A group of this name that was deleted may have known it: that begins no rebalance.
+        let is_known = was_promised || self.members.contains_key(id);
+        if !is_known && self.state != State::PreparingRebalance {
+            return;
+        }
         self.dismiss(id, turn);
         if !was_promised || self.state == State::PreparingRebalance {
             self.rebalance_or_go_on(turn);

@@ -1,8 +1,8 @@
 //! Members leave, and groups end.
 
-use crate::coordinator::classic::Leave;
+use crate::coordinator::classic::{Join, Leave};
 use crate::coordinator::testing::{
-    Bench, commit, identity, join, join_static, leave, leave_static, nobody,
+    Bench, SESSION_MS, commit, identity, join, join_static, leave, leave_static, nobody,
 };
 use crate::coordinator::{Failure, Reply};
 use crate::wire::groups::GroupRecord;
@@ -142,4 +142,28 @@ fn members_are_described_with_what_they_want_while_the_group_is_stable() {
         ("g", "PreparingRebalance")
     );
     assert_eq!(listed[0].kind.name(), "classic");
+}
+
+#[test]
+fn who_was_known_to_a_deleted_group_is_not_missed_by_its_successor() {
+    let mut bench = Bench::new();
+    let waiter = bench.join(Join {
+        requires_known_member_id: true,
+        ..join("")
+    });
+    assert_eq!(
+        bench.joined(waiter).failure,
+        Some(Failure::MemberIdRequired)
+    );
+    let waiter = bench.ask(|shard, waiter, _| shard.delete("g", waiter));
+    assert_eq!(bench.reply(waiter), Some(Reply::Deleted(Ok(()))));
+    let successor = bench.alone(Join {
+        session_timeout_ms: 2 * SESSION_MS,
+        ..join("")
+    });
+    bench.pass(SESSION_MS);
+    assert_eq!(
+        bench.heartbeat(&successor.member_id, successor.generation),
+        Ok(())
+    );
 }
