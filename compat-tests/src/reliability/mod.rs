@@ -27,6 +27,7 @@ pub mod disk_full;
 pub mod durable_throughput;
 pub mod figure;
 pub mod group_commit;
+pub mod group_model;
 pub mod groups;
 pub mod images;
 pub mod kills;
@@ -67,6 +68,7 @@ pub const ALL: &[Entry] = &[
     compaction_model::ENTRY,
     compaction_memory::ENTRY,
     retention_model::ENTRY,
+    group_model::ENTRY,
     images::torn_tails::ENTRY,
     images::derived_files::ENTRY,
     unclean_restart::ENTRY,
