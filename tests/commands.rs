@@ -150,6 +150,36 @@ fn arguments_that_make_no_sense_are_a_usage_error() {
         &["produce", "t", "--acks", "2"],
         &["produce", "t", "-p", "0", "--partitioner", "sticky"],
         &["consume", "t", "-o", "middle"],
+        &["group"],
+        &["group", "delete"],
+        &["group", "reset-offsets", "g", "--to-latest"],
+        &["group", "reset-offsets", "g", "--topic", "t"],
+        &[
+            "group",
+            "reset-offsets",
+            "g",
+            "--topic",
+            "t:x",
+            "--to-latest",
+        ],
+        &[
+            "group",
+            "reset-offsets",
+            "g",
+            "--topic",
+            "t",
+            "--to-latest",
+            "--to-earliest",
+        ],
+        &[
+            "group",
+            "reset-offsets",
+            "g",
+            "--topic",
+            "t",
+            "--to-datetime",
+            "yesterday",
+        ],
         &["log"],
         &["log", "dump"],
     ] {
@@ -367,4 +397,95 @@ fn the_files_of_a_broker_can_be_looked_into_while_it_runs() {
     for line in json.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
+}
+
+#[test]
+fn offsets_of_a_group_are_set_and_shown_with_lag() {
+    let cluster = Cluster::start();
+    cluster.ok(&["topic", "create", "news", "--partitions", "2"], "");
+    cluster.ok(&["produce", "news", "-p", "0"], "a\nb\nc\nd\n");
+    cluster.ok(&["produce", "news", "-p", "1"], "e\nf\n");
+    assert_eq!(cluster.ok(&["group", "list"], ""), "");
+    let reset = |arguments: &[&str]| {
+        let all = [&["group", "reset-offsets", "readers"], arguments].concat();
+        cluster.ok(&all, "")
+    };
+
+    let planned = "GROUP    TOPIC  PARTITION  NEW-OFFSET\n\
+                   readers  news   0          3\n";
+    let to_3 = ["--topic", "news:0", "--to-offset", "3"];
+    assert_eq!(reset(&to_3), planned);
+    assert_eq!(reset(&[&to_3[..], &["--dry-run"]].concat()), planned);
+    assert_eq!(cluster.ok(&["group", "list"], ""), "");
+    assert_eq!(reset(&[&to_3[..], &["--execute"]].concat()), planned);
+    assert_eq!(
+        cluster.ok(&["group", "list"], ""),
+        "GROUP    TYPE     PROTOCOL  STATE\n\
+         readers  classic  -         Empty\n"
+    );
+    let described = cluster.ok(&["group", "describe", "readers"], "");
+    let (header, rows) = described.split_once('\n').unwrap();
+    let wanted = "Group: readers\tType: classic\tState: Empty\tAssignor: -\tCoordinator: ";
+    assert!(header.starts_with(wanted), "{header}");
+    assert!(header.ends_with("\tMembers: 0\tLag: 1"), "{header}");
+    assert_eq!(
+        rows,
+        "TOPIC  PARTITION  COMMITTED  END  LAG  MEMBER  CLIENT  HOST\n\
+         news   0          3          4    1    -       -       -\n"
+    );
+
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let all = [arguments, &["--format", "json"]].concat();
+        serde_json::from_str(&cluster.ok(&all, "")).unwrap()
+    };
+    let offsets = |target: &[&str]| {
+        let command = ["group", "reset-offsets", "readers", "--execute"];
+        let set = json(&[&command[..], target].concat());
+        let set: Vec<_> = set.as_array().unwrap().iter().collect();
+        set.iter()
+            .map(|set| set["offset"].as_i64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(offsets(&["--topic", "news", "--to-latest"]), [4, 2]);
+    assert_eq!(offsets(&["--all-topics", "--shift-by", "-1"]), [3, 1]);
+    // Not beyond what is there.
+    assert_eq!(offsets(&["--all-topics", "--shift-by", "-2"]), [1, 0]);
+    assert_eq!(offsets(&["--all-topics", "--to-offset", "3"]), [3, 2]);
+    assert_eq!(offsets(&["--topic", "news:1", "--to-earliest"]), [0]);
+    let since = |moment| offsets(&["--all-topics", "--to-datetime", moment]);
+    assert_eq!(since("2001-01-01T00:00:00"), [0, 0]);
+    assert_eq!(since("2999-01-01T00:00:00.000+01:00"), [4, 2]);
+    let described = json(&["group", "describe"]);
+    assert_eq!(described[0]["group"], "readers");
+    assert_eq!(described[0]["partitions"][1]["committed"], 2);
+    assert_eq!(described[0]["partitions"][1]["lag"], 0);
+    let listed = serde_json::json!([
+        {"group": "readers", "type": "classic", "protocol_type": "", "state": "Empty"}
+    ]);
+    assert_eq!(json(&["group", "list"]), listed);
+
+    let output = cluster.with_input(&["group", "delete", "readers", "absent"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"deleted readers\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("absent: GROUP_ID_NOT_FOUND"), "{error}");
+    assert_eq!(cluster.ok(&["group", "list"], ""), "");
+}
+
+#[test]
+fn what_cannot_be_done_to_a_group_is_an_error() {
+    let cluster = Cluster::start();
+    cluster.ok(&["topic", "create", "news"], "");
+    let error = cluster.fails(1, &["group", "describe", "absent"]);
+    assert!(error.contains("GROUP_ID_NOT_FOUND"), "{error}");
+    let reset = |scope: &[&str]| {
+        let command = ["group", "reset-offsets", "readers", "--execute"];
+        cluster.fails(1, &[&command[..], scope].concat())
+    };
+    let error = reset(&["--topic", "absent", "--to-latest"]);
+    assert!(error.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
+    let error = reset(&["--topic", "news:7", "--to-latest"]);
+    assert!(error.contains("news has no partition 7"), "{error}");
+    let error = reset(&["--topic", "news", "--shift-by", "1"]);
+    assert!(error.contains("news-0: nothing is committed"), "{error}");
 }

@@ -1,16 +1,18 @@
 //! Others read `__consumer_offsets`: a plain consumer, and Kafka's own formatters and decoder, for
 //! which no record may be strange.
 
+#[path = "support/client.rs"]
+mod client;
 #[path = "support/java.rs"]
 mod java;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use client::{PATIENCE, client};
 use compat_tests::server::Server;
 use compat_tests::session::Session;
 use java::tool;
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -18,7 +20,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const INTERNAL: &str = "__consumer_offsets";
 const TOPIC: &str = "read-by-groups";
 
@@ -45,24 +46,13 @@ fn group(kind: &str) -> String {
         .expect("there are enough numbers")
 }
 
-fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", server.address())
-        .set("broker.address.family", "v4")
-        .set("enable.auto.commit", "false");
-    for (name, value) in settings {
-        config.set(*name, *value);
-    }
-    config
-}
-
 /// Reads one record as a member of a group, commits it and leaves.
 fn consume(server: &Server, group: &str, protocol: &str, subscription: &str) {
     let settings = [
         ("group.id", group),
         ("group.protocol", protocol),
         ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
     ];
     let consumer: BaseConsumer = client(server, &settings).create().expect("a consumer");
     consumer.subscribe(&[subscription]).expect("a topic");
@@ -98,7 +88,11 @@ fn use_groups(server: &Server) {
 
 /// Every record of the partition: the type in its key, and whether it has a value.
 fn read(server: &Server) -> Vec<(i16, bool)> {
-    let settings = [("group.id", "none"), ("enable.partition.eof", "true")];
+    let settings = [
+        ("group.id", "none"),
+        ("enable.partition.eof", "true"),
+        ("enable.auto.commit", "false"),
+    ];
     let consumer: BaseConsumer = client(server, &settings).create().expect("a consumer");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(INTERNAL, 7, Offset::Beginning)

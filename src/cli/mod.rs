@@ -5,6 +5,7 @@
 
 mod connect;
 mod consume;
+mod group;
 mod log;
 mod log_dump;
 mod log_repair;
@@ -38,6 +39,8 @@ enum Command {
     Serve(serve::Args),
     /// Create, list, describe and delete topics.
     Topic(topic::Args),
+    /// List, describe and delete groups, and set their offsets.
+    Group(group::Args),
     /// Send lines as records.
     Produce(produce::Args),
     /// Print records.
@@ -82,9 +85,11 @@ pub fn main() -> ExitCode {
     let ended = match arguments.command {
         // Works on files alone: no runtime is needed.
         Command::Log(args) => log::run(&args, arguments.format),
-        Command::Serve(_) | Command::Topic(_) | Command::Produce(_) | Command::Consume(_) => {
-            run(arguments).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Serve(_)
+        | Command::Topic(_)
+        | Command::Group(_)
+        | Command::Produce(_)
+        | Command::Consume(_) => run(arguments).map(|()| ExitCode::SUCCESS),
     };
     match ended {
         Ok(code) => code,
@@ -113,6 +118,7 @@ fn run(arguments: Klamm) -> Result<(), CommandError> {
         match arguments.command {
             Command::Serve(args) => serve::run(args, format).await,
             Command::Topic(args) => topic::run(args, format).await,
+            Command::Group(args) => group::run(args, format).await,
             Command::Produce(args) => produce::run(args, format).await,
             Command::Consume(args) => consume::run(args, format).await,
             Command::Log(args) => log::run(&args, format).map(|_| ()),

@@ -1,28 +1,17 @@
 //! A reader that several tests share: rdkafka, by assignment.
 
-use std::time::Duration;
+mod client;
 
 use compat_tests::lines::Tally;
 use compat_tests::server::Server;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-pub(crate) const PARTITIONS: i32 = 4;
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use client::{PATIENCE, client};
 
-pub(crate) fn client(server: &Server, settings: &[(&str, &str)]) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", server.address())
-        .set("broker.address.family", "v4");
-    for (key, value) in settings {
-        config.set(*key, *value);
-    }
-    config
-}
+pub(crate) const PARTITIONS: i32 = 4;
 
 pub(crate) fn consumer(server: &Server) -> BaseConsumer {
     // With auto-commit, closing it waits for a coordinator to commit to.

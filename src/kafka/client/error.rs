@@ -69,6 +69,13 @@ fn detail(message: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
+impl ClientError {
+    /// Whether a broker says that there is no such group.
+    pub(crate) fn is_unknown_group(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code.is_unknown_group())
+    }
+}
+
 /// An error code of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BrokerCode(ResponseError);
@@ -90,6 +97,11 @@ impl BrokerCode {
     /// Whether the topic or partition does not exist.
     pub(crate) fn is_unknown_topic(self) -> bool {
         self.0 == ResponseError::UnknownTopicOrPartition
+    }
+
+    /// Whether there is no such group, or it is of another type.
+    pub(super) fn is_unknown_group(self) -> bool {
+        self.0 == ResponseError::GroupIdNotFound
     }
 }
 

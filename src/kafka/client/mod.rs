@@ -1,7 +1,8 @@
 //! The small Kafka client that the command line uses.
 //!
-//! *Owns:* connections to brokers, version negotiation, the requests that `topic`, `produce` and
-//! `consume` need, and the partitioners of other clients. *May use:* the codec, `batch`, `model`.
+//! *Owns:* connections to brokers, version negotiation, the requests that `topic`, `group`,
+//! `produce` and `consume` need, and the partitioners of other clients. *May use:* the codec,
+//! `batch`, `wire`, `model`.
 //!
 //! *Invariants:* one request at a time per connection; records are decoded by `batch`, never by
 //! the generated codec; callers see native types only. A broker is trusted as far as the codec
@@ -13,6 +14,7 @@ mod admin;
 mod connection;
 mod error;
 mod fetch;
+mod groups;
 mod metadata;
 mod offsets;
 pub(crate) mod partitioner;
@@ -27,6 +29,7 @@ use self::connection::Connection;
 pub(crate) use admin::{ConfigEntry, NewTopic};
 pub(crate) use error::ClientError;
 pub(crate) use fetch::{FetchPosition, Fetched};
+pub(crate) use groups::{Committed, GroupInfo, GroupListing, MemberInfo};
 pub(crate) use metadata::TopicInfo;
 pub(crate) use offsets::OffsetSpec;
 pub(crate) use produce::{Acks, Delivery, Outgoing};

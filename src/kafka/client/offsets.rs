@@ -8,7 +8,7 @@ use kafka_protocol::messages::{self, ListOffsetsRequest};
 use super::super::codec::text;
 use super::Client;
 use super::error::{BrokerCode, ClientError, refused};
-use crate::model::Offset;
+use crate::model::{Offset, Timestamp};
 
 /// What to look up, in ListOffsets' numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum OffsetSpec {
     Earliest,
     /// Behind the last record.
     Latest,
+    /// The first record of that time or later; -1 if there is none.
+    At(Timestamp),
 }
 
 impl OffsetSpec {
@@ -24,6 +26,7 @@ impl OffsetSpec {
         match self {
             Self::Latest => -1,
             Self::Earliest => -2,
+            Self::At(timestamp) => timestamp.0,
         }
     }
 }
