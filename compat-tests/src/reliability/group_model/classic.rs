@@ -64,7 +64,7 @@ pub(super) struct ClassicFacts {
     /// SyncGroups that are not answered, by member.
     syncing: BTreeMap<u64, String>,
     /// The generation that the last record told of.
-    recorded: i32,
+    pub(super) recorded: i32,
 }
 
 impl ClassicFacts {
@@ -83,10 +83,13 @@ impl ClassicFacts {
     }
 
     fn must_be_gone(&self, id: &str, now_ms: u64) -> bool {
-        self.members.get(id).is_none_or(|member| {
-            let heard_ms = member.heard_ms.max(member.perhaps_ms);
-            now_ms >= heard_ms + member.session_ms && !self.is_waiting(id)
-        })
+        // Who joins under an id that it was given is a member already.
+        let joins = self.joining.values().any(|join| join.id == id);
+        !joins
+            && self.members.get(id).is_none_or(|member| {
+                let heard_ms = member.heard_ms.max(member.perhaps_ms);
+                now_ms >= heard_ms + member.session_ms && !self.is_waiting(id)
+            })
     }
 
     /// Whether a rebalance may be going on.
@@ -98,7 +101,8 @@ impl ClassicFacts {
 
     /// Whether nobody can be in it.
     pub(super) fn must_be_empty(&self, now_ms: u64) -> bool {
-        self.joining.is_empty() && self.members.keys().all(|id| self.must_be_gone(id, now_ms))
+        let is_quiet = self.stirred.is_none() && self.joining.is_empty();
+        is_quiet && self.members.keys().all(|id| self.must_be_gone(id, now_ms))
     }
 
     /// Whether somebody is in it for sure.

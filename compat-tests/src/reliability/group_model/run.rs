@@ -62,6 +62,10 @@ pub(super) struct Run {
     busy_ms: BTreeMap<String, i64>,
     /// The highest generation that was told to somebody who synced.
     acknowledged: BTreeMap<String, i32>,
+    /// How many batches an answer needs that was decided with records of its own.
+    needs: HashMap<u64, usize>,
+    /// How many batches the answers need that have left.
+    promised: usize,
     /// Who somebody was once.
     pub(super) past: Vec<(String, Who)>,
     pub(super) counts: Counts,
@@ -88,6 +92,8 @@ impl Run {
             offsets: Offsets::default(),
             busy_ms: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            needs: HashMap::new(),
+            promised: 0,
             past: Vec::new(),
             counts: Counts::default(),
             story: tells.then(Vec::new),
@@ -110,6 +116,11 @@ impl Run {
         let asked = waiter.and_then(|waiter| self.asked.get(&waiter).cloned());
         self.tell(|| format!("{waiter:?} {asked:?}: {what:?}"));
         self.counts.records += what.records.len();
+        if !what.records.is_empty() {
+            let answered = what.replies.iter();
+            let needs = answered.map(|(waiter, _)| (*waiter, what.batch + 1));
+            self.needs.extend(needs);
+        }
         if let (Some(waiter), Some((group, asked))) = (waiter, &asked) {
             self.commits(waiter, group, asked, &what)?;
         }
@@ -422,6 +433,8 @@ impl Run {
         let delivered = self.bed.deliver();
         let any = !delivered.is_empty();
         for (waiter, reply) in delivered {
+            let needs = self.needs.remove(&waiter).unwrap_or(0);
+            self.promised = self.promised.max(needs);
             let Some((group, asked)) = self.asked.remove(&waiter) else {
                 continue;
             };
@@ -442,7 +455,7 @@ impl Run {
                 ) => {
                     self.classics[client].synced(waiter, &told);
                     let facts = self.classic_facts.get(&group);
-                    let lives = facts.is_some_and(|facts| facts.generation >= who.generation);
+                    let lives = facts.is_some_and(|facts| facts.recorded >= who.generation);
                     if told.failure.is_none() && lives {
                         let told = self.acknowledged.entry(group).or_default();
                         *told = (*told).max(who.generation);
@@ -537,6 +550,13 @@ impl Run {
     pub(super) fn restart(&mut self, kept: usize, compacted: bool) -> Result<(), String> {
         self.counts.restarts += 1;
         self.tell(|| format!("restart with {kept} batches, compacted: {compacted}"));
+        if kept < self.promised {
+            return Err(format!(
+                "{kept} batches are left, and answers told of {}",
+                self.promised
+            ));
+        }
+        self.needs.clear();
         self.asked.clear();
         self.classics.iter_mut().for_each(Classic::disconnect);
         self.consumers.iter_mut().for_each(Consumer::disconnect);
