@@ -79,7 +79,9 @@ impl ClassicFacts {
             return true;
         };
         let is_late = now_ms >= self.sync_by_ms && !member.has_synced;
-        is_late || (now_ms >= member.heard_ms + member.session_ms && !self.is_waiting(id))
+        is_late
+            || self.may_be_late(now_ms)
+            || (now_ms >= member.heard_ms + member.session_ms && !self.is_waiting(id))
     }
 
     fn must_be_gone(&self, id: &str, now_ms: u64) -> bool {

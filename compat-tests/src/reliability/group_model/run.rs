@@ -589,6 +589,12 @@ impl Run {
         for record in records {
             match record {
                 GroupRecord::ClassicGroup(key, Some(value)) => {
+                    if value.members.is_empty() {
+                        // Whoever joined since then and did not sync has left no trace.
+                        let since = value.current_state_timestamp;
+                        let busy = self.busy_ms.entry(key.group.clone()).or_insert(since);
+                        *busy = since.min(*busy);
+                    }
                     let facts = ClassicFacts::load(value, now_ms);
                     self.classic_facts.insert(key.group.clone(), facts);
                 }

@@ -225,6 +225,11 @@ impl Run {
         let is_of_consumers = super::cast::is_of_consumers(&group);
         match self.random.u8(..4) {
             0 if is_of_consumers => {
+                // The answer may tell somebody else what the member would have to know.
+                let mut clients = self.consumers.iter_mut();
+                if let Some(client) = clients.find(|client| client.id == who.id) {
+                    client.says_all = true;
+                }
                 let beat = Beat {
                     id: who.id,
                     epoch: who.generation.max(1),
