@@ -140,12 +140,25 @@ impl EpochsSeen {
         }
     }
 
-    /// The epochs. Nobody goes on with what the last batch began: it is believed if that epoch was
-    /// reached, or is the next one.
-    pub(super) fn finish(mut self, current: LeaderEpoch) -> Epochs {
-        let latest = self.epochs.latest().map_or(-1, LeaderEpoch::get);
+    /// The epochs of a whole log. Nobody goes on with what the last batch began: it is believed if
+    /// that epoch was reached, or is the next one, or there is no other batch.
+    pub(super) fn finish(self, current: LeaderEpoch) -> Epochs {
+        let alone = self.epochs.latest().is_none();
+        self.end(current, alone)
+    }
+
+    /// The same of a walk that began amid a log: that it saw one batch alone says nothing for it.
+    pub(super) fn finish_part(self, current: LeaderEpoch) -> Epochs {
+        self.end(current, false)
+    }
+
+    fn end(mut self, current: LeaderEpoch, believed: bool) -> Epochs {
+        let next = self
+            .epochs
+            .latest()
+            .map(|latest| latest.0.saturating_add(1));
         if let Some((begun, start)) = self.begun
-            && (begun <= current || begun.0 == latest.saturating_add(1) || latest < 0)
+            && (believed || begun <= current || next == Some(begun.0))
         {
             self.epochs.assign(begun, start);
         }
@@ -177,5 +190,16 @@ mod tests {
         assert_eq!(seen(&[(0, 0), (0, 1), (64, 2)], 3), [(0, 0)]);
         assert_eq!(seen(&[(0, 0), (0, 1), (2, 2)], 3), [(0, 0), (2, 2)]);
         assert_eq!(seen(&[(7, 0), (7, 1), (8, 2)], 0), [(7, 0), (8, 2)]);
+        assert_eq!(seen(&[(64, 0)], 3), [(64, 0)]);
+    }
+
+    #[test]
+    fn a_batch_that_was_seen_alone_amid_a_log_begins_no_epoch_that_was_never_reached() {
+        let part = |epoch| {
+            let mut seen = EpochsSeen::default();
+            seen.note(LeaderEpoch(epoch), Offset(464));
+            seen.finish_part(LeaderEpoch(2)).entries().len()
+        };
+        assert_eq!((part(2), part(64)), (1, 0));
     }
 }

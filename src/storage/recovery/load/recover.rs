@@ -229,7 +229,7 @@ impl Loader<'_> {
                     index,
                     position,
                     offset,
-                    epochs: epochs.finish(current_epoch(self.context)),
+                    epochs: epochs.finish_part(current_epoch(self.context)),
                 }));
             }
             match walk.next() {
