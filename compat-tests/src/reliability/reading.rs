@@ -11,6 +11,9 @@ use crate::records::{Batch, Record, decompress};
 /// Bytes asked for at a time.
 const FETCH_BYTES: i32 = 4 << 20;
 
+/// Error code of a fetch of an offset that is not there.
+const OFFSET_OUT_OF_RANGE: i16 = 1;
+
 /// The code for a stretch that is damaged.
 const CORRUPT_MESSAGE: i16 = 2;
 
@@ -111,6 +114,16 @@ pub fn read(client: &mut Client, topic: &str, partition: i32, from: i64) -> io::
                     next += 1;
                 }
                 reading.refused.push(before..next);
+            }
+            // Retention went on meanwhile: what is left is read as if that had been so at first. On
+            // a topic without retention the ledger misses what is gone.
+            OFFSET_OUT_OF_RANGE => {
+                let (code, log_start) = client.list_offset(topic, partition, -2)?;
+                if code == 0 && log_start > next {
+                    (reading.log_start, next) = (log_start, log_start);
+                    reading.records.clear();
+                    reading.refused.clear();
+                }
             }
             _ => {}
         }
