@@ -59,6 +59,8 @@ pub(super) struct ClassicFacts {
     stirred: Option<u64>,
     /// By when the members of the generation must have synced.
     sync_by_ms: u64,
+    /// Until when somebody may come who was given an id: a rebalance waits for them too.
+    awaited_until_ms: u64,
     /// JoinGroups that are not answered.
     joining: BTreeMap<u64, JoinFacts>,
     /// SyncGroups that are not answered, by member.
@@ -104,7 +106,8 @@ impl ClassicFacts {
     /// Whether nobody can be in it.
     pub(super) fn must_be_empty(&self, now_ms: u64) -> bool {
         let is_quiet = self.stirred.is_none() && self.joining.is_empty();
-        is_quiet && self.members.keys().all(|id| self.must_be_gone(id, now_ms))
+        let is_awaited = now_ms < self.awaited_until_ms;
+        is_quiet && !is_awaited && self.members.keys().all(|id| self.must_be_gone(id, now_ms))
     }
 
     /// Whether somebody is in it for sure.
@@ -290,8 +293,12 @@ impl ClassicFacts {
         all: &[(u64, JoinFacts, &Joined)],
         now_ms: u64,
     ) -> Result<(), String> {
-        for (waiter, ..) in all {
+        for (waiter, join, told) in all {
             self.joining.remove(waiter);
+            if told.failure == Some(Failure::MemberIdRequired) {
+                let until_ms = now_ms + join.session_ms;
+                self.awaited_until_ms = self.awaited_until_ms.max(until_ms);
+            }
         }
         let good: Vec<_> = all
             .iter()
