@@ -342,3 +342,15 @@ fn a_downgrade_promises_nobody_what_another_member_still_has() {
     assert_eq!(second.sync(&mut bench, &[]), Ok(0));
     assert_eq!(old.count(), 4);
 }
+
+#[test]
+fn a_group_that_was_empty_when_the_broker_started_rebalances_once() {
+    let mut bench = Bench::new(&[("t", 1)]);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    new.leave(&mut bench);
+    bench.restart();
+    let old = Classic::begin("t", 1, &mut bench);
+    bench.pass(0);
+    assert_eq!((old.generation, old.beat(&mut bench)), (1, Ok(())));
+}
