@@ -226,7 +226,8 @@ impl ConsumerGroup {
             generation: self.epoch,
             leader: members.first().map(|member| member.member_id.clone()),
             protocol,
-            current_state_timestamp: turn.wall.0,
+            // Not since when: they have yet to assign, and who loads this before they have shall know.
+            current_state_timestamp: ClassicGroup::UNSETTLED.0,
             members,
         }
     }

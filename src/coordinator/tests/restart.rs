@@ -120,6 +120,7 @@ fn records_that_make_no_sense_do_no_harm() {
         group(None),
         group(Some(GroupMetadataValue {
             generation: i32::MAX,
+            current_state_timestamp: 1,
             leader: Some("nobody".to_owned()),
             members: vec![Default::default(), Default::default()],
             ..GroupMetadataValue::default()

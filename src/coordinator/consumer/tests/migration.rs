@@ -337,10 +337,37 @@ fn a_downgrade_promises_nobody_what_another_member_still_has() {
     second.try_join(&mut bench).unwrap();
     new.leave(&mut bench);
     assert_eq!(kind(&bench), GroupKind::Classic);
-    // The rebalance has not begun, and the broker that loads the log knows of none.
-    bench.restart();
+    // The rebalance is due, and has not begun.
     assert_eq!(second.sync(&mut bench, &[]), Ok(0));
     assert_eq!(old.count(), 4);
+    bench.pass(0);
+    let again = Failure::RebalanceInProgress;
+    assert_eq!(second.sync(&mut bench, &[]), Err(again));
+}
+
+#[test]
+fn a_rebalance_that_a_downgrade_owes_outlives_the_broker() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    for _ in 0..4 {
+        old.follow(&mut bench);
+        new.follow(&mut bench);
+    }
+    assert_eq!(old.count(), 2);
+    // What the new one has is nobody's once it has left.
+    new.leave(&mut bench);
+    bench.restart();
+    assert_eq!(old.beat(&mut bench), Err(Failure::RebalanceInProgress));
+    let joined = old.try_join(&mut bench).unwrap();
+    assert_eq!((joined.members.len(), &joined.leader), (1, &old.id));
+    let all = assigned("t", &[0, 1, 2, 3]);
+    let id = old.id.clone();
+    assert_eq!(old.sync(&mut bench, &[(id, all)]), Ok(4));
+    // It is over, and is not repeated.
+    bench.restart();
+    assert_eq!(old.beat(&mut bench), Ok(()));
 }
 
 #[test]
