@@ -4,13 +4,14 @@
 //! `src/tidy.rs`):
 //!
 //! ```text
-//! main → cli → server → kafka → net → broker → catalog → storage → {batch, io}
+//! main → cli → {server → kafka → net → broker → catalog → storage → {batch, io}, bench}
 //!      → {wire, model, config, clock}
 //! ```
 //!
 //! Start with `docs/ARCHITECTURE.md`, which names the file for every API and every byte on disk.
 
 pub mod batch;
+mod bench;
 pub mod broker;
 pub mod catalog;
 pub mod cli;

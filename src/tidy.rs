@@ -87,9 +87,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
         ],
     ),
+    ("bench", &["batch", "wire", "model", "config", "clock"]),
     (
         "cli",
         &[
+            "bench",
             "server",
             "kafka",
             "net",

@@ -1,8 +1,9 @@
 //! The command line.
 //!
-//! *Owns:* the commands, one file each. *May use:* `server`, `kafka::client` and what they use.
+//! *Owns:* the commands, one file each. *May use:* `server`, `bench`, `kafka::client` and what they use.
 //! Data goes to stdout, diagnostics to stderr; exit codes are 0 ok, 1 error, 2 usage.
 
+mod bench;
 mod connect;
 mod consume;
 mod group;
@@ -45,6 +46,8 @@ enum Command {
     Produce(produce::Args),
     /// Print records.
     Consume(consume::Args),
+    /// Put load on a broker, and check what comes back.
+    Bench(bench::Args),
     /// Look into the files of a data directory, and check them; no broker is asked.
     Log(log::Args),
 }
@@ -89,7 +92,8 @@ pub fn main() -> ExitCode {
         | Command::Topic(_)
         | Command::Group(_)
         | Command::Produce(_)
-        | Command::Consume(_) => run(arguments).map(|()| ExitCode::SUCCESS),
+        | Command::Consume(_)
+        | Command::Bench(_) => run(arguments).map(|()| ExitCode::SUCCESS),
     };
     match ended {
         Ok(code) => code,
@@ -121,6 +125,7 @@ fn run(arguments: Klamm) -> Result<(), CommandError> {
             Command::Group(args) => group::run(args, format).await,
             Command::Produce(args) => produce::run(args, format).await,
             Command::Consume(args) => consume::run(args, format).await,
+            Command::Bench(args) => bench::run(args, format).await,
             Command::Log(args) => log::run(&args, format).map(|_| ()),
         }
     })

@@ -64,8 +64,9 @@ pub(crate) struct Args {
     null: bool,
 }
 
+/// How batches are compressed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum CodecName {
+pub(super) enum CodecName {
     None,
     Gzip,
     Snappy,
@@ -111,8 +112,9 @@ impl From<StrategyName> for Strategy {
     }
 }
 
+/// Which copies must have a record.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum AcksName {
+pub(super) enum AcksName {
     /// None: nothing says whether it arrived.
     #[value(name = "0")]
     None,
@@ -125,6 +127,16 @@ enum AcksName {
 }
 
 impl From<AcksName> for Acks {
+    fn from(name: AcksName) -> Self {
+        match name {
+            AcksName::None => Self::None,
+            AcksName::Leader => Self::Leader,
+            AcksName::All => Self::All,
+        }
+    }
+}
+
+impl From<AcksName> for crate::bench::Acks {
     fn from(name: AcksName) -> Self {
         match name {
             AcksName::None => Self::None,

@@ -90,6 +90,11 @@ impl Connection {
         self.send(version, &request(version)).await
     }
 
+    /// The lowest and highest version of an API that the broker speaks.
+    pub(super) fn versions(&self, api: i16) -> Option<(i16, i16)> {
+        self.supported.get(&api).copied()
+    }
+
     /// The newest version that both sides speak.
     fn version<R: Request>(&self) -> Result<i16, ClientError> {
         let ours = NAMES_VERSION_MAX

@@ -70,6 +70,16 @@ fn detail(message: Option<&str>) -> String {
 }
 
 impl ClientError {
+    /// Whether it may go better later.
+    pub(crate) fn is_retriable(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code.is_retriable())
+    }
+
+    /// Whether a broker says that there is no such topic.
+    pub(crate) fn is_unknown_topic(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code.is_unknown_topic())
+    }
+
     /// Whether a broker says that there is no such group.
     pub(crate) fn is_unknown_group(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code.is_unknown_group())
@@ -116,6 +126,14 @@ impl fmt::Display for BrokerCode {
             write!(f, "{}", letter.to_ascii_uppercase())?;
         }
         Ok(())
+    }
+}
+
+/// Kafka's name of an error code.
+pub(crate) fn error_name(code: i16) -> String {
+    match BrokerCode::check(code) {
+        Ok(()) => "NONE".to_owned(),
+        Err(code) => code.to_string(),
     }
 }
 

@@ -27,7 +27,7 @@ use kafka_protocol::protocol::Request;
 use self::connection::Connection;
 
 pub(crate) use admin::{ConfigEntry, NewTopic};
-pub(crate) use error::ClientError;
+pub(crate) use error::{ClientError, error_name};
 pub(crate) use fetch::{FetchPosition, Fetched};
 pub(crate) use groups::{Committed, GroupInfo, GroupListing, MemberInfo};
 pub(crate) use metadata::TopicInfo;
@@ -66,6 +66,16 @@ impl Client {
             }
         }
         Err(last.unwrap_or_else(|| ClientError::NoBroker(bootstrap.to_owned())))
+    }
+
+    /// The lowest and highest version of an API that the first broker speaks.
+    pub(crate) fn versions(&self, api: i16) -> Option<(i16, i16)> {
+        self.bootstrap.versions(api)
+    }
+
+    /// Where a broker is, by the last metadata.
+    pub(crate) fn address(&self, node: i32) -> Option<&str> {
+        self.addresses.get(&node).map(String::as_str)
     }
 
     /// Asks any broker.
