@@ -29,6 +29,7 @@ use super::api::incremental_alter_configs::IncrementalAlterConfigs;
 use super::api::init_producer_id::InitProducerId;
 use super::api::join_group::JoinGroup;
 use super::api::leave_group::LeaveGroup;
+use super::api::list_config_resources::ListConfigResources;
 use super::api::list_groups::ListGroups;
 use super::api::list_offsets::ListOffsets;
 use super::api::list_partition_reassignments::ListPartitionReassignments;
@@ -79,6 +80,7 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<DescribeCluster>(),
     Api::of::<ConsumerGroupHeartbeat>(),
     Api::of::<ConsumerGroupDescribe>(),
+    Api::of::<ListConfigResources>(),
     Api::of::<DescribeTopicPartitions>(),
 ];
 
@@ -260,6 +262,7 @@ mod tests {
         (60, "DescribeCluster", 0, 2),
         (68, "ConsumerGroupHeartbeat", 0, 1),
         (69, "ConsumerGroupDescribe", 0, 1),
+        (74, "ListConfigResources", 0, 1),
         (75, "DescribeTopicPartitions", 0, 0),
     ];
 

@@ -7,6 +7,9 @@ use crate::session::Session;
 /// Resource types.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 
 /// Operations of an incremental change.
 const SET: i8 = 0;
@@ -138,6 +141,46 @@ pub(super) fn synonyms(s: &mut Session) {
             describe(TOPIC, "describe-configs-synonyms", &keys),
         );
     }
+}
+
+/// Which resources have settings. Topics are those of other scenarios too, and so is everything
+/// that an empty list of types asks for.
+pub(super) fn resources(s: &mut Session) {
+    let set = [
+        (CLIENT_METRICS, "interval.ms", "60000"),
+        (GROUP, "consumer.session.timeout.ms", "50000"),
+    ];
+    for (kind, key, value) in set {
+        s.case(format!("set {key}"));
+        let body = incremental(kind, "list-config-resources", key, SET, json!(value));
+        s.ask("IncrementalAlterConfigs", 1, body);
+    }
+    s.settle();
+    s.case("client-metrics subscriptions");
+    s.ask("ListConfigResources", 0, json!({}));
+    for types in [
+        &[CLIENT_METRICS][..],
+        &[GROUP],
+        &[BROKER],
+        &[BROKER_LOGGER],
+        &[BROKER, CLIENT_METRICS, GROUP, BROKER, BROKER_LOGGER],
+        &[0],
+        &[1],
+        &[64],
+        &[-1],
+        &[GROUP, 3],
+    ] {
+        s.case(format!("types {types:?}"));
+        s.ask("ListConfigResources", 1, json!({"resourceTypes": types}));
+    }
+    for (kind, key, _) in set {
+        s.case(format!("take {key} away"));
+        let body = incremental(kind, "list-config-resources", key, DELETE, Value::Null);
+        s.ask("IncrementalAlterConfigs", 1, body);
+    }
+    s.settle();
+    s.case("no client-metrics subscription");
+    s.ask("ListConfigResources", 0, json!({}));
 }
 
 fn alter(kind: i8, name: &str, configs: &Value) -> Value {

@@ -68,6 +68,7 @@ pub const ALL: &[Scenario] = &[
     ("describe-configs", configs::describe_versions),
     ("describe-configs-refused", configs::describe_refused),
     ("describe-configs-synonyms", configs::synonyms),
+    ("list-config-resources", configs::resources),
     ("alter-configs", configs::alter_versions),
     ("alter-configs-refused", configs::alter_refused),
     ("incremental-alter-configs", configs::incremental_versions),

@@ -112,6 +112,34 @@ impl Broker {
         Ok(described)
     }
 
+    /// Everything that can be described, in the order of Kafka's answer to ListConfigResources:
+    /// groups and client-metrics subscriptions with settings, this broker twice, the topics.
+    pub fn config_resources(&self) -> Vec<Resource> {
+        let image = self.catalog.image();
+        let mut groups = Vec::new();
+        let mut subscriptions = Vec::new();
+        for resource in image.config_resources() {
+            match resource {
+                ConfigResource::Group(name) => groups.push(Resource::Group(name)),
+                ConfigResource::ClientMetrics(name) => {
+                    subscriptions.push(Resource::ClientMetrics(name));
+                }
+                ConfigResource::Topic(_) | ConfigResource::Broker(_) => {}
+            }
+        }
+        let node = self.node_id.to_string();
+        let brokers = [Resource::BrokerLogger(node.clone()), Resource::Broker(node)];
+        let topics = image
+            .topics()
+            .map(|topic| Resource::Topic(topic.name.as_str().to_owned()));
+        groups
+            .into_iter()
+            .chain(subscriptions)
+            .chain(brokers)
+            .chain(topics)
+            .collect()
+    }
+
     /// The settings of a topic with these overrides, which need not exist yet.
     pub fn describe_overrides(&self, overrides: &BTreeMap<String, String>) -> Vec<Described> {
         let image = self.catalog.image();

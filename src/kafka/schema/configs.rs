@@ -4,7 +4,9 @@ use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, Alte
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 
-use super::field::{ALL, BOOL, INT8, Kind, STRING_ARRAY, Schema, array_of, field, since};
+use super::field::{
+    ALL, BOOL, INT8, INT8_ARRAY, Kind, STRING_ARRAY, Schema, array_of, field, since,
+};
 
 /// DescribeConfigs (32).
 pub(crate) static DESCRIBE_CONFIGS: Schema = Schema {
@@ -71,4 +73,10 @@ pub(crate) static INCREMENTAL_ALTER_CONFIGS: Schema = Schema {
         ),
         field("validate_only", ALL, BOOL),
     ],
+};
+
+/// ListConfigResources (74).
+pub(crate) static LIST_CONFIG_RESOURCES: Schema = Schema {
+    flexible: 0,
+    fields: &[field("resource_types", since(1), INT8_ARRAY)],
 };

@@ -87,6 +87,11 @@ pub(super) const INT32: Kind = Kind::Fixed(4);
 pub(super) const INT64: Kind = Kind::Fixed(8);
 /// Sixteen bytes.
 pub(super) const UUID: Kind = Kind::Fixed(16);
+/// An array of 8-bit integers.
+pub(super) const INT8_ARRAY: Kind = Kind::Array {
+    size: size_of::<i8>(),
+    element: Element::Fixed(1),
+};
 /// An array of 32-bit integers.
 pub(super) const INT32_ARRAY: Kind = Kind::Array {
     size: size_of::<i32>(),

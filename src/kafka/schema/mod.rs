@@ -24,6 +24,7 @@ mod walk;
 pub(crate) use admin::{CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS};
 pub(crate) use admin::{DESCRIBE_LOG_DIRS, LIST_PARTITION_REASSIGNMENTS};
 pub(crate) use cluster::{API_VERSIONS, DESCRIBE_CLUSTER, DESCRIBE_TOPIC_PARTITIONS, METADATA};
+pub(crate) use configs::LIST_CONFIG_RESOURCES;
 pub(crate) use configs::{ALTER_CONFIGS, DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS};
 pub(crate) use consume::{FETCH, LIST_OFFSETS, OFFSET_FOR_LEADER_EPOCH};
 pub(crate) use field::Schema;
