@@ -22,6 +22,8 @@ mod member;
 mod migrate;
 mod partitions;
 pub mod pattern;
+mod re2;
+mod re2_classes;
 mod reconcile;
 mod request;
 #[cfg(test)]

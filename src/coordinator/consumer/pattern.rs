@@ -1,11 +1,13 @@
 //! Subscriptions to topics by regular expression, in RE2's syntax (KIP-848, `SubscriptionPattern`).
 //!
 //! A topic is subscribed to if the expression matches its whole name. Names of topics are ASCII, so
-//! an expression is compiled for bytes: `\d`, `\w`, `\s` and `\b` are about ASCII in RE2 anyway.
-//! What RE2 has and the engine here has not is translated first: `\Q…\E` quotes, and classes such
-//! as `\pL` shrink to their ASCII members. The engine runs in linear time, as RE2 does.
+//! an expression is compiled for bytes: `\d`, `\w`, `\s` and `\b` are about ASCII in RE2 anyway. It
+//! is read with RE2's syntax and rewritten for the engine here first ([`translate`]). The engine
+//! runs in linear time, as RE2 does.
 
 use regex::bytes::{Regex, RegexBuilder};
+
+use super::re2::translate;
 
 /// Most bytes that a compiled expression may take. `[a-z]{1000}`, the longest repetition that RE2
 /// allows, takes a tenth of it.
@@ -33,9 +35,7 @@ impl Pattern {
             expression: expression.to_owned(),
             reason,
         };
-        let translated = translate(expression);
-        // First as it stands: in a group, one that closes it too early would pass.
-        compile(&translated).map_err(|error| refused(reason(&error)))?;
+        let translated = translate(expression).map_err(|error| refused(error.to_string()))?;
         compile(&format!(r"\A(?:{translated})\z"))
             .map(Self)
             .map_err(|error| refused(reason(&error)))
@@ -55,78 +55,12 @@ fn compile(expression: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-/// The last line of what the engine says; those before draw the place.
+/// Why the engine refuses what RE2 takes: it is too large or too deep. The last line of what it
+/// says; those before draw the place.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     last.trim_start_matches("error: ").to_owned()
-}
-
-/// Rewrites what only RE2 understands.
-fn translate(expression: &str) -> String {
-    let mut translated = String::with_capacity(expression.len());
-    let mut rest = expression;
-    while let Some((before, after)) = rest.split_once('\\') {
-        translated.push_str(before);
-        rest = match after.strip_prefix('Q') {
-            Some(quoted) => {
-                // A quote that is not closed reaches to the end.
-                let (literal, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
-                translated.push_str(&regex::escape(literal));
-                after
-            }
-            None => translate_escape(after, &mut translated),
-        };
-    }
-    translated.push_str(rest);
-    translated
-}
-
-/// Rewrites one escape, whose backslash is gone from `rest`; what comes after it.
-fn translate_escape<'a>(rest: &'a str, translated: &mut String) -> &'a str {
-    if let Some((class, after)) = unicode_class(rest) {
-        translated.push_str(&class);
-        return after;
-    }
-    // Whatever is escaped, a backslash above all, begins no escape of its own.
-    let mut characters = rest.chars();
-    translated.push('\\');
-    translated.extend(characters.next());
-    characters.as_str()
-}
-
-/// Reads `pN`, `p{Name}`, `PN`, `P{Name}` or `p{^Name}`: its ASCII members as a class, and what
-/// comes after it. Names that are not known stay, and are refused when they are compiled.
-fn unicode_class(rest: &str) -> Option<(String, &str)> {
-    let (negated, rest) = match rest.strip_prefix('p') {
-        Some(rest) => (false, rest),
-        None => (true, rest.strip_prefix('P')?),
-    };
-    let (name, after) = match rest.strip_prefix('{') {
-        Some(named) => named.split_once('}')?,
-        None => rest.split_at_checked(1)?,
-    };
-    let (negated, name) = match name.strip_prefix('^') {
-        Some(name) => (!negated, name),
-        None => (negated, name),
-    };
-    let members = match name {
-        "Any" => r"\x00-\xff",
-        "L" | "Latin" => "A-Za-z",
-        "Lu" => "A-Z",
-        "Ll" => "a-z",
-        "N" | "Nd" => "0-9",
-        "P" => r##"!-#%-*,-/:;?@\[-\]_{}"##,
-        "Pc" => "_",
-        "Pd" => r"\-",
-        "Po" => r##"!-#%-'*,./:;?@\\"##,
-        // Not in names of topics: of no ASCII letter, digit or mark.
-        "Lt" | "Lm" | "Lo" | "M" | "Mn" | "Mc" | "Me" | "Nl" | "No" | "Greek" | "Cyrillic"
-        | "Han" => r"\xff",
-        _ => return None,
-    };
-    let not = if negated { "^" } else { "" };
-    Some((format!("[{not}{members}]"), after))
 }
 
 #[cfg(test)]
@@ -193,6 +127,61 @@ mod tests {
         let error = Pattern::new("[").unwrap_err().to_string();
         assert!(error.starts_with("SubscribedTopicRegex `[` is not a valid regular expression: "));
         assert!(!error.contains('\n'));
+    }
+
+    /// What RE2/J 1.8 says, whose description Kafka passes on.
+    #[test]
+    fn the_reason_is_told_in_the_words_of_re2() {
+        for (expression, reason) in [
+            ("(", "missing closing )"),
+            ("(a|(b)", "missing closing )"),
+            ("a)(b", "regexp/syntax: internal error"),
+            ("[", "missing closing ]"),
+            ("[]", "missing closing ]"),
+            ("[b-a]", "invalid character class range"),
+            ("[[:foo:]]", "invalid character class range"),
+            ("[[:])", "invalid character class range"),
+            (r"\p{Nonsense}", "invalid character class range"),
+            (r"(a)\1", "invalid escape sequence"),
+            (r"\8", "invalid escape sequence"),
+            (r"\x{110000}", "invalid escape sequence"),
+            (r"[\Qa]\E]", "invalid escape sequence"),
+            (r"a\Z", "invalid escape sequence"),
+            ("a\\", "trailing backslash at end of expression"),
+            ("*a", "missing argument to repetition operator"),
+            ("a|*", "missing argument to repetition operator"),
+            ("a(?i)(+)", "missing argument to repetition operator"),
+            ("a**", "invalid nested repetition operator"),
+            ("a++", "invalid nested repetition operator"),
+            ("a{2}{3}", "invalid nested repetition operator"),
+            ("a{2,1}", "invalid repeat count"),
+            ("a{1001}", "invalid repeat count"),
+            ("(?<x", "invalid named capture"),
+            ("(?<=a)", "invalid named capture"),
+            ("(?P<x>a)(?<x>b)", "duplicate capture group name"),
+            ("(?=a)", "invalid or unsupported Perl syntax"),
+            ("(?x)a", "invalid or unsupported Perl syntax"),
+            ("(?i-)a", "invalid or unsupported Perl syntax"),
+        ] {
+            let error = Pattern::new(expression).expect_err(expression);
+            assert_eq!(error.reason, reason, "{expression}");
+        }
+    }
+
+    #[test]
+    fn what_looks_special_to_others_is_plain_to_re2() {
+        let topics = ["a", "b", "aa", "A", "_"];
+        assert_eq!(matching("[a&&b]", &topics), ["a", "b"]);
+        assert_eq!(matching("[[a]", &topics), ["a"]);
+        assert_eq!(matching("a{,2}", &["a{,2}", "aa"]), ["a{,2}"]);
+        assert_eq!(matching("a{02}", &["a{02}", "aa"]), ["a{02}"]);
+        assert_eq!(matching(r"\_|[[:upper:]]", &topics), ["A", "_"]);
+        assert_eq!(matching(r"\101|\x{62}", &topics), ["b", "A"]);
+        assert_eq!(matching("(?<n>a)(?i-i)*", &topics), ["a", "aa"]);
+        assert_eq!(matching("(?ii)a", &topics), ["a", "A"]);
+        assert_eq!(matching(r"[^\pL]|(?i:[^a_])", &topics), ["b", "_"]);
+        assert_eq!(matching("[^ü]", &topics), ["a", "b", "A", "_"]);
+        assert_eq!(matching("ü|[ü]|\\pM", &topics), [""; 0]);
     }
 
     #[test]
