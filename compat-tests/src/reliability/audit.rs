@@ -10,6 +10,7 @@ use serde_json::json;
 use super::check::{self, Verdict};
 use super::client::Client;
 use super::figure::Figure;
+use super::groups::Found;
 use super::ledger::{Kept, Ledger, Partition, Value};
 use super::load::{Existence, Load};
 use super::node::Launch;
@@ -29,6 +30,8 @@ pub struct Auditor {
     compacted_away: u64,
     /// Topics whose existence is not what was answered.
     pub topics: Vec<String>,
+    /// Committed offsets that are not what was acknowledged.
+    commits: Found,
 }
 
 #[derive(Debug, Default)]
@@ -39,12 +42,13 @@ struct Seen {
 }
 
 impl Auditor {
-    /// A look at a broker that came back, while the load waits for it: topics, and the new ends of
-    /// the logs of those that stay.
+    /// A look at a broker that came back, while the load waits for it: committed offsets, topics,
+    /// and the new ends of the logs of those that stay.
     ///
     /// # Errors
     /// If the broker cannot be asked.
     pub fn look(&mut self, client: &mut Client, load: &Load) -> Result<(), String> {
+        self.look_at_commits(client, load)?;
         let side_topics = load.side_topics();
         self.look_for_topics(client, &side_topics)
             .and_then(|()| {
@@ -72,6 +76,7 @@ impl Auditor {
             let node = launch.start()?;
             let failed = |error: io::Error| format!("reading everything: {error}");
             let mut client = node.client().map_err(failed)?;
+            self.look_at_commits(&mut client, load)?;
             self.look_for_topics(&mut client, &side_topics)
                 .map_err(failed)?;
             // The second time counts faults alone.
@@ -105,6 +110,11 @@ impl Auditor {
     /// Tells everything, and fails the figure on any fault.
     pub fn tell(&self, figure: &mut Figure, load: &Load) {
         self.verdict.tell(figure);
+        if !load.groups().is_empty() {
+            figure.set("commits", load.groups().commits());
+            figure.none("commits_lost", self.commits.lost);
+            figure.none("commits_invented", self.commits.invented);
+        }
         figure.none("changed", self.changed);
         figure.none("topics_wrong", self.topics.len() as u64);
         let complaints = load.complaints();
@@ -196,6 +206,16 @@ impl Auditor {
         Ok(refused)
     }
 
+    /// Holds the committed offsets against what was acknowledged: how many are lost.
+    ///
+    /// # Errors
+    /// If the broker cannot be asked.
+    pub fn look_at_commits(&mut self, client: &mut Client, load: &Load) -> Result<u64, String> {
+        let found = load.groups().look(client)?;
+        self.commits.add(found);
+        Ok(found.lost)
+    }
+
     /// Checks that topics are there or not, as was answered.
     fn look_for_topics(
         &mut self,
@@ -226,7 +246,10 @@ impl Auditor {
     /// Whether nothing is wrong so far.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.verdict.is_clean() && self.changed == 0 && self.topics.is_empty()
+        self.verdict.is_clean()
+            && self.changed == 0
+            && self.topics.is_empty()
+            && self.commits == Found::default()
     }
 }
 

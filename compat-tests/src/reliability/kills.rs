@@ -1,5 +1,6 @@
 //! SIGKILL under load, at random and at the Nth call that makes something durable or changes a
-//! directory: what was acknowledged is there, once, in its order, at the offset that was answered.
+//! directory: what was acknowledged is there, once, in its order, at the offset that was answered;
+//! and so are the offsets that members of groups committed.
 //!
 //! A process that is killed leaves the page cache behind. So in a share of the kills the power of
 //! the disk is cut at the same moment: what the call was for has not happened then, and everything
@@ -15,6 +16,7 @@ use serde_json::json;
 use super::audit::Auditor;
 use super::disk::{Cut, Disk, Fuse, on_disk};
 use super::figure::Figure;
+use super::groups::restless::Returns;
 use super::load::{Load, Plan};
 use super::node::{Launch, Node, was_killed};
 use super::{Entry, Options, workload};
@@ -67,6 +69,9 @@ const CALLS: [(&str, u32); 8] = [
 /// What strace is told to show, so that it is known where a kill struck.
 const SHOWN: &str = "trace=fdatasync,fsync,syncfs,rename,renameat,renameat2,ftruncate,unlink,\
 unlinkat,rmdir,mkdir,mkdirat,pwritev,pwrite64";
+
+/// Members of each of the two groups.
+const MEMBERS: usize = 3;
 
 /// When a process is killed.
 enum When {
@@ -165,11 +170,12 @@ fn kill_often(
         unpromised: 1,
         records_max: size.records_max,
         housekeeping: true,
+        members: MEMBERS,
         seed: options.seed,
     };
     let mut load = first_start(&launch, &plan)?;
     let mut auditor = Auditor::default();
-    let mut hits = Hits::default();
+    let (mut hits, mut returns) = (Hits::default(), Returns::default());
     let (mut turn, mut target) = (0, Target::first(&mut random));
     while hits.at_random < size.at_random || hits.at_calls < size.at_calls {
         turn += 1;
@@ -187,6 +193,10 @@ fn kill_often(
         };
         let _ = std::fs::remove_file(&trace);
         let struck = strike(&when, size, &launch, &trace, &mut auditor, &load)?;
+        // Under strace members are not late by the broker's fault.
+        if let (When::After(_), Struck::Running) = (&when, struck) {
+            returns.note(load.groups());
+        }
         load.broker_gone();
         let with_power = fuse.is_some();
         fuse.map_or(Ok(()), Fuse::blow)?;
@@ -214,6 +224,7 @@ fn kill_often(
     auditor.finish(&launch, &load)?;
     hits.tell(figure, options.quick);
     auditor.tell(figure, &load);
+    returns.tell(figure);
     if figure.failed() {
         workload::keep_account(options, &load);
     }

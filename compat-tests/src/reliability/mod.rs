@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 pub mod audit;
+pub mod beacon;
 pub mod bit_flips;
 pub mod check;
 pub mod client;

@@ -1,17 +1,19 @@
 //! Power cuts under load: what was acknowledged with `acks=all` is there, once, in its order, at
-//! the offset that was answered.
+//! the offset that was answered. Members of groups commit and rebalance beside the producers: every
+//! acknowledged commit is there, and all members are back soon.
 //!
 //! One log lives through all cuts. After each the new tail of every partition is read, before the
 //! producers go on where they were; at the end everything is read. Every third cut lets the file
 //! system write its journal first, on a mount that orders nothing (`data=writeback,nodelalloc`):
 //! files have their new lengths then, and zeros for their ends. A control run in `os` mode has to
-//! lose records, or the test could not fail.
+//! lose records and commits, or the test could not fail.
 
 use std::time::Duration;
 
 use super::audit::Auditor;
 use super::disk::{Cut, Disk, on_disk};
 use super::figure::Figure;
+use super::groups::restless::Returns;
 use super::load::{Load, Plan};
 use super::{Entry, Options, workload};
 
@@ -51,6 +53,9 @@ const QUICK: Size = Size {
     control_cuts_max: 5,
 };
 
+/// Members of each of the two groups.
+const MEMBERS: usize = 3;
+
 /// Options of the mount whose journal is written out at the cut.
 const UNORDERED: &str = "data=writeback,nodelalloc";
 
@@ -64,14 +69,23 @@ fn run(options: &Options) -> Figure {
     }
     match control(options, &size) {
         Ok(lost) => {
-            figure.set("lost_by_control", lost);
-            if lost == 0 {
+            figure.set("lost_by_control", lost.records);
+            figure.set("commits_lost_by_control", lost.commits);
+            if lost.records == 0 || lost.commits == 0 {
                 figure.fail("the control run in os mode lost nothing: the test cannot fail");
             }
         }
         Err(reason) => figure.fail(format!("the control run: {reason}")),
     }
     figure
+}
+
+/// What the control run lost.
+#[derive(Debug, Default)]
+struct Lost {
+    records: u64,
+    /// Partitions whose committed offset is below one that was acknowledged.
+    commits: u64,
 }
 
 /// The load of both runs.
@@ -82,6 +96,7 @@ fn plan(options: &Options, size: &Size) -> Plan {
         unpromised: 2,
         records_max: size.records_max,
         housekeeping: true,
+        members: MEMBERS,
         seed: options.seed,
     }
 }
@@ -97,7 +112,7 @@ fn cut_often(
     let plan = plan(options, size);
     let mut load: Option<Load> = None;
     let mut auditor = Auditor::default();
-    let mut restart_max = Duration::ZERO;
+    let (mut restart_max, mut returns) = (Duration::ZERO, Returns::default());
     let mut cuts = 0;
     while cuts < size.cuts || acknowledged(load.as_ref()) < size.acknowledged_min {
         let kind = if cuts % 3 == 2 {
@@ -133,6 +148,7 @@ fn cut_often(
         running.broker_at(node.address());
         let fuse = disk.fuse(kind)?;
         std::thread::sleep(Duration::from_millis(random.u64(size.cut_after_ms.clone())));
+        returns.note(running.groups());
         running.broker_gone();
         fuse.blow()?;
         node.kill();
@@ -150,6 +166,7 @@ fn cut_often(
     figure.set("cuts", cuts);
     figure.set("restart_ms_max", restart_max.as_millis() as u64);
     auditor.tell(figure, &load);
+    returns.tell(figure);
     if figure.failed() {
         workload::keep_account(options, &load);
     }
@@ -160,8 +177,10 @@ fn acknowledged(load: Option<&Load>) -> u64 {
     load.map_or(0, Load::acknowledged)
 }
 
-/// The same cuts where nothing is promised but the page cache; how many records were lost.
-fn control(options: &Options, size: &Size) -> Result<u64, String> {
+/// The same cuts where nothing is promised but the page cache, until both records and commits were
+/// lost.
+fn control(options: &Options, size: &Size) -> Result<Lost, String> {
+    let mut lost = Lost::default();
     for number in 0..size.control_cuts_max {
         let mut disk = Disk::new(&options.scratch, "control", 256, "")?;
         let launch =
@@ -189,10 +208,11 @@ fn control(options: &Options, size: &Size) -> Result<u64, String> {
         auditor
             .look_at_everything(&mut client, &load.ledger())
             .map_err(|error| error.to_string())?;
-        drop(node);
-        if auditor.verdict.lost > 0 {
-            return Ok(auditor.verdict.lost);
+        lost.records += auditor.verdict.lost;
+        lost.commits += auditor.look_at_commits(&mut client, &load)?;
+        if lost.records > 0 && lost.commits > 0 {
+            break;
         }
     }
-    Ok(0)
+    Ok(lost)
 }

@@ -139,6 +139,7 @@ fn fail_often(options: &Options, disk: &mut Disk, figure: &mut Figure) -> Result
         unpromised: 1,
         records_max: 20,
         housekeeping: true,
+        members: 0,
         seed: options.seed,
     };
     let node = launch.start()?;

@@ -3,6 +3,7 @@
 use super::Options;
 use super::client::Client;
 use super::disk::Disk;
+use super::groups::restless;
 use super::load::{Load, Plan, Topic};
 use super::node::Launch;
 
@@ -54,10 +55,13 @@ pub(super) fn topics() -> Vec<Topic> {
     ]
 }
 
-/// A broker that has a lot to do in the background.
+/// A broker that has a lot to do in the background, the segments of committed offsets as small as
+/// the others.
 pub(super) fn launch(options: &Options, disk: &Disk, log: &str) -> Launch {
     let data = disk.path().join("data");
-    Launch::new(&options.klamm, &data, &options.scratch.join(log))
+    let launch = Launch::new(&options.klamm, &data, &options.scratch.join(log));
+    restless::settings(launch)
+        .set("offsets.topic.segment.bytes", "1048576")
         .set("log.retention.check.interval.ms", "100")
         .set("log.cleaner.backoff.ms", "50")
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::client::Client;
 
 /// `UNKNOWN_MEMBER_ID`, `REBALANCE_IN_PROGRESS`, `ILLEGAL_GENERATION`, `MEMBER_ID_REQUIRED`.
-const UNKNOWN_MEMBER: i64 = 25;
+pub(super) const UNKNOWN_MEMBER: i64 = 25;
 const REBALANCING: i64 = 27;
 const ILLEGAL_GENERATION: i64 = 22;
 const ID_REQUIRED: i64 = 79;
@@ -47,22 +47,24 @@ impl Member {
     /// # Errors
     /// If nobody listens.
     pub(super) fn connect(address: &str, group: &str, partitions: u8) -> io::Result<Self> {
-        Ok(Self {
-            client: Client::connect(address)?,
+        let client = Client::connect(address)?;
+        Ok(Self::over(client, group, partitions))
+    }
+
+    /// A member that has not joined, over this connection.
+    pub(super) fn over(client: Client, group: &str, partitions: u8) -> Self {
+        Self {
+            client,
             group: group.to_owned(),
             id: String::new(),
             generation: -1,
             partitions,
-        })
+        }
     }
 
     /// Goes on as the same member over a new connection.
-    ///
-    /// # Errors
-    /// If nobody listens.
-    pub(super) fn reconnect(&mut self, address: &str) -> io::Result<()> {
-        self.client = Client::connect(address)?;
-        Ok(())
+    pub(super) fn reconnect(&mut self, client: Client) {
+        self.client = client;
     }
 
     /// Its connection, for what is not about membership.
@@ -158,7 +160,8 @@ impl Member {
         });
         let answer = self.client.ask("LeaveGroup", 3, &body)?;
         match answer["errorCode"].as_i64() {
-            Some(0) => Ok(()),
+            // Somebody who was held up for longer than a session is none already.
+            Some(0 | UNKNOWN_MEMBER) => Ok(()),
             code => Err(unexpected("LeaveGroup", code)),
         }
     }
@@ -207,10 +210,22 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// What a member cannot act upon. A coordinator that is loading, or elsewhere, is to be found again
 /// like one that is gone.
-fn unexpected(api: &str, code: Option<i64>) -> io::Error {
+pub(super) fn unexpected(api: &str, code: Option<i64>) -> io::Error {
     let kind = match code {
         Some(14..=16) => io::ErrorKind::NotConnected,
         Some(_) | None => io::ErrorKind::Other,
     };
     io::Error::new(kind, format!("{api} is answered {code:?}"))
+}
+
+/// Asks who coordinates a group, as clients do before anything else. It makes the topic of offsets.
+///
+/// # Errors
+/// `NotConnected` while nobody coordinates it, else as any request.
+pub(super) fn find_coordinator(client: &mut Client, group: &str) -> io::Result<()> {
+    let body = json!({"key": group, "keyType": 0});
+    match client.ask("FindCoordinator", 3, &body)?["errorCode"].as_i64() {
+        Some(0) => Ok(()),
+        code => Err(unexpected("FindCoordinator", code)),
+    }
 }

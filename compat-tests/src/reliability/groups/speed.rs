@@ -202,9 +202,14 @@ fn churn(options: &Options, crowd: &mut Crowd, figure: &mut Figure) -> Result<()
     let (mut slowest, mut slowest_vanished) = (Duration::ZERO, Duration::ZERO);
     let (mut changes, mut vanished) = (0, 0);
     let begin = Instant::now();
-    while begin.elapsed() < time {
+    while begin.elapsed() < time || changes < 2 {
         changes += 1;
-        let leaves = random.u8(..4) > 0;
+        // One of each kind at least.
+        let leaves = match changes {
+            1 => true,
+            2 => false,
+            _ => random.u8(..4) > 0,
+        };
         crowd.remove(random.usize(..), leaves);
         crowd.add();
         let took = crowd.settle(session + Duration::from_secs(10))?;

@@ -39,9 +39,9 @@ impl Housekeeper {
 
     /// Keeps house until the load is over.
     pub(super) fn run(&mut self) {
-        while let Some((mut client, came)) = self.shared.connect() {
+        while let Some((mut client, came)) = self.shared.beacon.connect() {
             let begin = Instant::now();
-            while !self.shared.is_over() {
+            while !self.shared.beacon.is_over() {
                 let done = match self.random.u8(..3) {
                     0 => self.delete_records(&mut client, came),
                     _ => self.change_topic(&mut client, came),
@@ -77,7 +77,7 @@ impl Housekeeper {
         }
         lock(&self.shared.ledger).ask_to_delete(&partition, below);
         let (code, log_start) = client.delete_records(&partition.0, partition.1, below)?;
-        if code == 0 && self.shared.is_up(came) {
+        if code == 0 && self.shared.beacon.is_up(came) {
             lock(&self.shared.ledger).deleted(&partition, below);
             if log_start < below {
                 self.shared.complain(format!(
@@ -97,7 +97,7 @@ impl Housekeeper {
             self.forget(&name);
             let body = json!({"topics": [{"name": name}], "timeoutMs": 10_000});
             let answer = client.ask("DeleteTopics", 6, &body)?;
-            if !self.shared.is_up(came) {
+            if !self.shared.beacon.is_up(came) {
                 return Ok(());
             }
             // 3: an earlier deletion, which was not answered, was done.
@@ -113,7 +113,7 @@ impl Housekeeper {
             return Ok(());
         }
         match create(client, &name, 2, &json!([]))? {
-            _ if !self.shared.is_up(came) => return Ok(()),
+            _ if !self.shared.beacon.is_up(came) => return Ok(()),
             0 => {}
             // An earlier creation, which was not answered, was done, or a deletion was not: it
             // may hold records that nobody knows of any more.
@@ -145,7 +145,7 @@ impl Housekeeper {
                 batch: reading::batch(first, 3, nobody, now()),
             };
             let answer = client.produce(-1, batch)?;
-            if answer.code == 0 && self.shared.is_up(came) {
+            if answer.code == 0 && self.shared.beacon.is_up(came) {
                 self.shared.note(&ticket, answer.base_offset);
             }
         }

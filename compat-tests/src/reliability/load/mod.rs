@@ -1,5 +1,5 @@
-//! Producers and a housekeeper that keep a broker busy, and go on where they were when it comes
-//! back.
+//! Producers, a housekeeper and members of groups that keep a broker busy, and go on where they were
+//! when it comes back.
 //!
 //! A producer is idempotent, keeps five requests in flight on one connection, and sends again what
 //! was not answered, in its order and with its sequences, as Kafka's clients do. What it does not
@@ -18,10 +18,12 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::client::Client;
+use super::groups::restless::{Cast, Protocol, Restless};
 use super::ledger::{Kept, Ledger, Partition};
 
 use housekeeper::Housekeeper;
@@ -110,8 +112,32 @@ pub struct Plan {
     pub records_max: u32,
     /// Whether topics come and go and records are deleted meanwhile.
     pub housekeeping: bool,
+    /// Members of each of two groups that commit offsets of the first topic: one group of the
+    /// classic protocol, one of KIP-848.
+    pub members: usize,
     /// Where everything random starts.
     pub seed: u64,
+}
+
+impl Plan {
+    fn casts(&self) -> Vec<Cast> {
+        let groups = [
+            ("members-classic", Protocol::Classic),
+            ("members-consumer", Protocol::Consumer),
+        ];
+        let topic = self.topics.first().filter(|_| self.members > 0);
+        let casts = topic.into_iter().flat_map(|topic| {
+            groups.map(|(group, protocol)| Cast {
+                group,
+                protocol,
+                topic: topic.name.clone(),
+                partitions: u8::try_from(topic.partitions).expect("a few partitions"),
+                members: self.members,
+                pause: Duration::from_millis(10),
+            })
+        });
+        casts.collect()
+    }
 }
 
 /// What is known of a topic that comes and goes.
@@ -129,6 +155,7 @@ pub enum Existence {
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
+    groups: Restless,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -162,19 +189,26 @@ impl Load {
             let mut housekeeper = Housekeeper::new(plan, partitions, &shared);
             threads.push(std::thread::spawn(move || housekeeper.run()));
         }
-        Self { shared, threads }
+        Self {
+            groups: Restless::start(&plan.casts(), &shared.beacon, plan.seed),
+            shared,
+            threads,
+        }
+    }
+
+    /// The groups at work.
+    pub(super) fn groups(&self) -> &Restless {
+        &self.groups
     }
 
     /// The broker can be reached here.
     pub fn broker_at(&self, address: &str) {
-        self.shared.broker_at(address);
+        self.shared.beacon.broker_at(address);
     }
 
-    /// The broker is gone, or about to go: answers that are read from now on count for nothing. It
-    /// is said before a power cut and not after it: a broker outlives the power of its disk for a
-    /// moment, and what it answers then no client of a machine without power would have heard.
+    /// The broker is gone, or about to go ([`Beacon::broker_gone`](super::beacon::Beacon)).
     pub fn broker_gone(&self) {
-        self.shared.broker_gone();
+        self.shared.beacon.broker_gone();
     }
 
     /// The account as it stands.
@@ -200,15 +234,17 @@ impl Load {
         lock(&self.shared.side_topics).clone()
     }
 
-    /// What a producer was told and must not be told.
+    /// What a producer or a member was told and must not be told.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        lock(&self.shared.complaints).clone()
+        let mut complaints = lock(&self.shared.complaints).clone();
+        complaints.extend(self.groups.failures());
+        complaints
     }
 
     /// Stops everybody after what they are at; the account stays.
     pub fn stop(&mut self) {
-        self.shared.end();
+        self.groups.end();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 self.shared.complain("a producer panicked".to_owned());

@@ -93,7 +93,7 @@ impl Producer {
 
     /// Sends until the load is over.
     pub(super) fn run(&mut self) {
-        while let Some((mut client, came)) = self.shared.connect() {
+        while let Some((mut client, came)) = self.shared.beacon.connect() {
             match self.talk(&mut client, came) {
                 Err(Broken::Over) => return,
                 Err(Broken::Again) | Ok(()) => std::thread::sleep(Duration::from_millis(5)),
@@ -117,7 +117,7 @@ impl Producer {
             }
         }
         loop {
-            while client.in_flight() < IN_FLIGHT_MAX && !self.shared.is_over() {
+            while client.in_flight() < IN_FLIGHT_MAX && !self.shared.beacon.is_over() {
                 let fresh = self.fresh(id);
                 if fresh.is_empty() {
                     break;
@@ -125,13 +125,13 @@ impl Producer {
                 client.send_produce(-1, &fresh)?;
             }
             if client.in_flight() == 0 {
-                return match self.shared.is_over() {
+                return match self.shared.beacon.is_over() {
                     true => Err(Broken::Over),
                     false => Ok(()),
                 };
             }
             let answers = client.receive_produce()?;
-            if !self.shared.is_up(came) {
+            if !self.shared.beacon.is_up(came) {
                 return Err(Broken::Again);
             }
             for answer in answers {
@@ -208,7 +208,7 @@ impl Producer {
             std::thread::sleep(Duration::from_millis(200));
         } else if oldest.refused == REFUSALS_MAX {
             shared.complain(format!("refused {REFUSALS_MAX} times: {answer:?}"));
-        } else if shared.is_up(came) {
+        } else if shared.beacon.is_up(came) {
             std::thread::sleep(Duration::from_millis(10));
         }
         Err(Broken::Again)

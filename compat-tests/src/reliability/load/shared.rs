@@ -1,12 +1,11 @@
 //! What all threads of a load know.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Existence;
-use crate::reliability::client::Client;
+use crate::reliability::beacon::Beacon;
 use crate::reliability::ledger::{Ledger, Ticket};
 
 #[derive(Debug, Default)]
@@ -14,10 +13,7 @@ pub(super) struct Shared {
     pub(super) ledger: Mutex<Ledger>,
     pub(super) side_topics: Mutex<BTreeMap<String, Existence>>,
     pub(super) complaints: Mutex<Vec<String>>,
-    /// The broker's address while it runs, and a number for each time that it came.
-    broker: Mutex<(Option<String>, u64)>,
-    changed: Condvar,
-    over: AtomicBool,
+    pub(super) beacon: Arc<Beacon>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -28,61 +24,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
-    }
-
     pub(super) fn complain(&self, what: String) {
         eprintln!("complaint: {what}");
         lock(&self.complaints).push(what);
-    }
-
-    /// Waits for a broker, and connects; `None` when it is over. With the number of its coming.
-    pub(super) fn connect(&self) -> Option<(Client, u64)> {
-        loop {
-            let mut broker = lock(&self.broker);
-            while broker.0.is_none() && !self.is_over() {
-                broker = self
-                    .changed
-                    .wait_timeout(broker, Duration::from_millis(20))
-                    .map_or_else(|poisoned| poisoned.into_inner().0, |(broker, _)| broker);
-            }
-            if self.is_over() {
-                return None;
-            }
-            let (address, came) = (broker.0.clone().unwrap_or_default(), broker.1);
-            drop(broker);
-            match Client::connect(&address) {
-                Ok(client) => return Some((client, came)),
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
-    }
-
-    /// Whether the broker is there that came as the `came`th, and not its successor: whoever was
-    /// held up for so long must not count what it heard from the one that is gone.
-    pub(super) fn is_up(&self, came: u64) -> bool {
-        let broker = lock(&self.broker);
-        broker.0.is_some() && broker.1 == came
-    }
-
-    /// A broker came.
-    pub(super) fn broker_at(&self, address: &str) {
-        let mut broker = lock(&self.broker);
-        *broker = (Some(address.to_owned()), broker.1 + 1);
-        drop(broker);
-        self.changed.notify_all();
-    }
-
-    /// It is gone, or about to go.
-    pub(super) fn broker_gone(&self) {
-        lock(&self.broker).0 = None;
-    }
-
-    /// Everybody is to stop after what they are at.
-    pub(super) fn end(&self) {
-        self.over.store(true, Ordering::SeqCst);
-        self.changed.notify_all();
     }
 
     /// Notes what a batch was answered.

@@ -40,14 +40,14 @@ impl Unpromised {
 
     /// Sends until the load is over.
     pub(super) fn run(&mut self) {
-        while let Some((mut client, came)) = self.shared.connect() {
+        while let Some((mut client, came)) = self.shared.beacon.connect() {
             let _ = self.talk(&mut client, came);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     fn talk(&mut self, client: &mut Client, came: u64) -> io::Result<()> {
-        while !self.shared.is_over() {
+        while !self.shared.beacon.is_over() {
             let at = self.random.usize(..self.partitions.len());
             let partition = &self.partitions[at];
             let count = self.random.u32(1..=self.records_max);
@@ -68,7 +68,7 @@ impl Unpromised {
                 batch: reading::batch(first, count, nobody, now()),
             };
             let answer = client.produce(1, batch)?;
-            if answer.code != 0 || !self.shared.is_up(came) {
+            if answer.code != 0 || !self.shared.beacon.is_up(came) {
                 return Ok(());
             }
             self.shared.note(&ticket, answer.base_offset);
