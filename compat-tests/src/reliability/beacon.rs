@@ -1,7 +1,7 @@
 //! Where the broker is, for everybody that outlives one: it goes, and comes again elsewhere.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::client::Client;
@@ -21,6 +21,8 @@ struct Place {
     /// The broker's number: it came as the first, the second, and so on.
     came: u64,
     since: Option<Instant>,
+    /// Whether it is gone: its clients take no answer any more.
+    gone: Arc<AtomicBool>,
 }
 
 impl Beacon {
@@ -34,7 +36,8 @@ impl Beacon {
         self.over.load(Ordering::SeqCst)
     }
 
-    /// Waits for a broker, and connects; `None` when it is over. With the number of its coming.
+    /// Waits for a broker, and connects; `None` when it is over. With the number of its coming. The
+    /// client takes no answer that is read when the broker is said to be gone.
     pub fn connect(&self) -> Option<(Client, u64)> {
         loop {
             let mut place = self.place();
@@ -46,9 +49,13 @@ impl Beacon {
                 return None;
             }
             let (address, came) = (place.address.clone().unwrap_or_default(), place.came);
+            let gone = Arc::clone(&place.gone);
             drop(place);
             match Client::connect(&address) {
-                Ok(client) => return Some((client, came)),
+                Ok(mut client) => {
+                    client.hang_up_with(gone);
+                    return Some((client, came));
+                }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
@@ -76,6 +83,7 @@ impl Beacon {
             address: Some(address.to_owned()),
             came: place.came + 1,
             since: Some(Instant::now()),
+            gone: Arc::default(),
         };
         drop(place);
         self.changed.notify_all();
@@ -85,7 +93,9 @@ impl Beacon {
     /// before a power cut and not after it: a broker outlives the power of its disk for a moment,
     /// and what it answers then no client of a machine without power would have heard.
     pub fn broker_gone(&self) {
-        self.place().address = None;
+        let mut place = self.place();
+        place.address = None;
+        place.gone.store(true, Ordering::SeqCst);
     }
 
     /// Everybody is to stop after what they are at.

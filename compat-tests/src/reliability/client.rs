@@ -6,6 +6,8 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -26,6 +28,8 @@ pub struct Client {
     correlation: i32,
     /// Correlation ids of what is in flight, oldest first.
     in_flight: std::collections::VecDeque<i32>,
+    /// Once it is set, answers count for nothing.
+    hung_up: Arc<AtomicBool>,
 }
 
 /// A batch for a partition, as bytes.
@@ -79,7 +83,13 @@ impl Client {
             stream,
             correlation: 0,
             in_flight: std::collections::VecDeque::new(),
+            hung_up: Arc::default(),
         })
+    }
+
+    /// Takes no answer any more once this is set, as if the connection were gone.
+    pub fn hang_up_with(&mut self, hung_up: Arc<AtomicBool>) {
+        self.hung_up = hung_up;
     }
 
     /// Waits no longer than this for an answer.
@@ -112,6 +122,10 @@ impl Client {
     /// If the connection is gone, or answers something else.
     pub fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut frame = read_frame(&mut self.stream)?;
+        if self.hung_up.load(Ordering::SeqCst) {
+            let error = "an answer when nobody listens any more";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
+        }
         let expected = self.in_flight.pop_front().map(i32::to_be_bytes);
         if frame.get(..4) != expected.as_ref().map(<[u8; 4]>::as_slice) {
             return Err(malformed("an answer to another request"));

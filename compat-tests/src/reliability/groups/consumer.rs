@@ -116,10 +116,12 @@ impl ConsumerMember {
             "groupId": self.group, "memberId": self.id, "memberEpoch": LEAVING
         });
         let answer = self.client.ask("ConsumerGroupHeartbeat", 1, &body)?;
-        (self.epoch, self.owned) = (JOINING, json!([]));
         match answer["errorCode"].as_i64() {
             // Somebody who was held up for longer than a session is none already.
-            Some(0 | UNKNOWN_MEMBER) => Ok(()),
+            Some(0 | UNKNOWN_MEMBER) => {
+                (self.epoch, self.owned) = (JOINING, json!([]));
+                Ok(())
+            }
             code => Err(unexpected("ConsumerGroupHeartbeat", code)),
         }
     }
