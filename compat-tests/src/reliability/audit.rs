@@ -111,9 +111,7 @@ impl Auditor {
     pub fn tell(&self, figure: &mut Figure, load: &Load) {
         self.verdict.tell(figure);
         if !load.groups().is_empty() {
-            figure.set("commits", load.groups().commits());
-            figure.none("commits_lost", self.commits.lost);
-            figure.none("commits_invented", self.commits.invented);
+            load.groups().tell(figure, self.commits);
         }
         figure.none("changed", self.changed);
         figure.none("topics_wrong", self.topics.len() as u64);

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::audit::Auditor;
 use super::disk::{Cut, Disk, Fuse, on_disk};
 use super::figure::Figure;
-use super::groups::restless::Returns;
+use super::groups::returns::Returns;
 use super::load::{Load, Plan};
 use super::node::{Launch, Node, was_killed};
 use super::{Entry, Options, workload};
@@ -24,7 +24,7 @@ use super::{Entry, Options, workload};
 /// The figure.
 pub const ENTRY: Entry = Entry {
     name: "kills",
-    about: "acknowledged records lost, duplicated or reordered by SIGKILL, at any sync or rename: none",
+    about: "records lost, duplicated or reordered, commits lost by SIGKILL at any sync or rename: none",
     run,
 };
 

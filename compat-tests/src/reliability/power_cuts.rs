@@ -13,14 +13,14 @@ use std::time::Duration;
 use super::audit::Auditor;
 use super::disk::{Cut, Disk, on_disk};
 use super::figure::Figure;
-use super::groups::restless::Returns;
+use super::groups::returns::Returns;
 use super::load::{Load, Plan};
 use super::{Entry, Options, workload};
 
 /// The figure.
 pub const ENTRY: Entry = Entry {
     name: "power-cuts",
-    about: "acknowledged records lost, duplicated or reordered by power cuts: none",
+    about: "acknowledged records lost, duplicated or reordered, commits lost by power cuts: none",
     run,
 };
 

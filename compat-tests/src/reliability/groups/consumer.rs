@@ -34,12 +34,12 @@ pub(super) struct ConsumerMember {
 
 impl ConsumerMember {
     /// A member that has not joined.
-    pub(super) fn over(client: Client, group: &str, topic: &str) -> Self {
+    pub(super) fn over(client: Client, group: &str, topic: &str, id: String) -> Self {
         Self {
             client,
             group: group.to_owned(),
             topic: topic.to_owned(),
-            id: uuid::Uuid::from_u128(fastrand::u128(..)).to_string(),
+            id,
             epoch: JOINING,
             owned: json!([]),
             tells_all: true,

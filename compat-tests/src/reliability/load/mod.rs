@@ -134,6 +134,7 @@ impl Plan {
                 partitions: u8::try_from(topic.partitions).expect("a few partitions"),
                 members: self.members,
                 pause: Duration::from_millis(10),
+                vanishing: false,
             })
         });
         casts.collect()
