@@ -20,7 +20,7 @@ pub enum ProduceError {
     /// There is no such partition.
     #[error(transparent)]
     Partition(#[from] PartitionError),
-    /// Only the broker writes to its internal topics.
+    /// Only the broker and its administrators write to its internal topics.
     #[error("{0} is an internal topic")]
     InternalTopic(String),
     /// The batch belongs to a transaction, and no coordinator knows of it.
@@ -77,14 +77,25 @@ impl Broker {
         partition: PartitionId,
         batch: Bytes,
     ) -> Result<Appending, ProduceError> {
+        if topic.name.is_internal() {
+            return Err(ProduceError::InternalTopic(topic.name.to_string()));
+        }
+        self.append_anywhere(topic, partition, batch)
+    }
+
+    /// As [`Self::append`], to internal topics too. Whoever reads those has to bear what is
+    /// written there.
+    pub fn append_anywhere(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        batch: Bytes,
+    ) -> Result<Appending, ProduceError> {
         let id = TopicPartition {
             topic: topic.id,
             partition,
         };
         let log = self.partition(&id, None)?;
-        if topic.name.is_internal() {
-            return Err(ProduceError::InternalTopic(topic.name.to_string()));
-        }
         let settings = self.topic_settings(topic);
         let now = self.clock.wall();
         let valid = batch::validate(batch, &rules(&settings), now).map_err(|error| {

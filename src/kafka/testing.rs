@@ -17,6 +17,7 @@ pub(crate) struct Client {
     broker: Arc<Broker>,
     connection: Arc<Connection>,
     fetch_sessions: Arc<FetchSessions>,
+    id: &'static str,
 }
 
 /// What became of a request.
@@ -54,7 +55,13 @@ impl Client {
             broker: Arc::clone(broker),
             connection: Arc::new(connection),
             fetch_sessions: Arc::new(FetchSessions::new(10, 1)),
+            id: "tests",
         }
+    }
+
+    /// The same under another client id.
+    pub(crate) fn named(self, id: &'static str) -> Self {
+        Self { id, ..self }
     }
 
     fn context(&self, version: i16) -> Context {
@@ -62,7 +69,7 @@ impl Client {
             broker: Arc::clone(&self.broker),
             connection: Arc::clone(&self.connection),
             version,
-            client_id: Some(StrBytes::from_static_str("tests")),
+            client_id: Some(StrBytes::from_static_str(self.id)),
             fetch_sessions: Arc::clone(&self.fetch_sessions),
         }
     }

@@ -5,7 +5,8 @@
 //! `acks=0` not at all: an error closes the connection then. A partition named twice keeps its
 //! last batch. Batches of idempotent producers that are in the log already are answered with
 //! their offset. Records of a transaction are refused as those of an unknown transactional id
-//! are, or, without one, for lack of authority over it.
+//! are, or, without one, for lack of authority over it. Internal topics take what comes from a
+//! client that calls itself `__admin_client`, and INVALID_TOPIC_EXCEPTION is the answer to others.
 //!
 //! *Versions:* v0–v2 are advertised for the sake of old librdkafka, which otherwise does not
 //! compress (KAFKA-18659), and close the connection; v3 magic 2 (KIP-98); v5 log start offset
@@ -48,6 +49,9 @@ const TOPIC_ID_VERSION: i16 = 13;
 /// A commit takes a disk's time: a shorter timeout would refuse every request, while Kafka, which
 /// on one node waits for nothing, refuses none.
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+/// The client id that may write to internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// The handler.
 pub(crate) struct Produce;
@@ -214,7 +218,11 @@ fn append(
     if let Some(Refusal::Request(code) | Refusal::Append(code)) = refusal {
         return Err(code.into());
     }
-    let appending = context.broker.append(topic, number, batch);
+    let administers = context.client_id.as_deref() == Some(ADMIN_CLIENT_ID);
+    let appending = match administers {
+        true => context.broker.append_anywhere(topic, number, batch),
+        false => context.broker.append(topic, number, batch),
+    };
     appending.map_err(|error| failure(context, &id, error))
 }
 
@@ -459,6 +467,23 @@ mod tests {
                 assert_eq!(partition.log_start_offset, log_start);
                 assert_eq!(partition.log_append_time_ms, -1);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_name_of_an_administrator_opens_internal_topics() {
+        let broker = broker(&[]);
+        let topic = topic(&broker, "__consumer_offsets", 1, &[]).await;
+        let request = request(9, -1, &topic, vec![partition(0, Some(batch(&["v"])))]);
+        for (client, code) in [
+            ("tests", 17),
+            ("__admin_client", 0),
+            ("__admin_client2", 17),
+        ] {
+            let client = Client::of(&broker).named(client);
+            let response: ProduceResponse = client.call::<Produce, _>(9, &request).await.answer();
+            let answer = &response.responses[0].partition_responses[0];
+            assert_eq!(answer.error_code, code);
         }
     }
 
