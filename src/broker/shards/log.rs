@@ -22,6 +22,30 @@ pub(super) fn batch<R: LogRecord>(
     batch.build().map_err(|error| unwritable(error.to_string()))
 }
 
+/// How many records of a log are noted one by one; there may be millions.
+const NOTED_MAX: u64 = 10;
+
+/// Tells of what is stepped over.
+struct Notes<'a> {
+    log: &'a Partition,
+    count: u64,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, what: &dyn std::fmt::Display) {
+        self.count += 1;
+        if self.count <= NOTED_MAX {
+            tracing::warn!(partition = ?self.log.id(), error = %what, "a record is stepped over");
+        }
+    }
+
+    fn finish(&self) {
+        if self.count > NOTED_MAX {
+            tracing::warn!(partition = ?self.log.id(), count = self.count, "records were stepped over");
+        }
+    }
+}
+
 /// Reads a log from its start to its end, so many bytes at a time, and gives every record that can
 /// be understood; the offset after the last one.
 ///
@@ -34,6 +58,7 @@ pub(super) fn read_all<R: LogRecord>(
 ) -> Result<Offset, ReadError> {
     let offsets = log.offsets()?;
     let (mut next, end) = (offsets.log_start, offsets.log_end);
+    let mut notes = Notes { log, count: 0 };
     while next < end {
         let read = log.read(next, read_bytes, true, Isolation::LogEnd)?;
         let bytes = read.records.to_bytes();
@@ -45,30 +70,28 @@ pub(super) fn read_all<R: LogRecord>(
             let header = BatchHeader::parse(&bytes).map_err(|error| damaged(&error))?;
             let batch = bytes.split_to(header.total_len().min(bytes.len()));
             if !header.is_control() {
-                give_records(log, &batch, &mut give);
+                give_records(&batch, &mut give, &mut notes);
             }
             next = next.max(header.next_offset());
         }
     }
+    notes.finish();
     Ok(end)
 }
 
-fn give_records<R: LogRecord>(log: &Partition, batch: &[u8], give: &mut impl FnMut(R)) {
-    let note = |what: &dyn std::fmt::Display| {
-        tracing::warn!(partition = ?log.id(), error = %what, "a record is stepped over");
-    };
+fn give_records<R: LogRecord>(batch: &[u8], give: &mut impl FnMut(R), notes: &mut Notes<'_>) {
     let opened = match records(batch) {
         Ok(opened) => opened,
-        Err(error) => return note(&error),
+        Err(error) => return notes.add(&error),
     };
     for record in &opened {
         let record = match record {
             Ok(record) => record,
-            Err(error) => return note(&error),
+            Err(error) => return notes.add(&error),
         };
         match R::from_bytes(record.key.unwrap_or_default(), record.value) {
             Ok(record) => give(record),
-            Err(error) => note(&format_args!("offset {}: {error}", record.offset)),
+            Err(error) => notes.add(&format_args!("offset {}: {error}", record.offset)),
         }
     }
 }
