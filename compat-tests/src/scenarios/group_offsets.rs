@@ -128,6 +128,46 @@ pub(super) fn refused(s: &mut Session) {
     }
 }
 
+/// Commits and deletions, some or all of them for what does not exist; topics named twice.
+pub(super) fn nowhere(s: &mut Session) {
+    s.coordinate_groups();
+    let topic = "offset-commit-nowhere";
+    let group = topic;
+    s.topic(topic, 2, &[]);
+    let of = |name: &str, partitions: &[i32]| {
+        let partition = |index: &i32| json!({"partitionIndex": index, "committedOffset": 7});
+        let partitions: Vec<_> = partitions.iter().map(partition).collect();
+        json!({"name": name, "partitions": partitions})
+    };
+    let questions = [
+        json!([]),
+        json!([of(topic, &[])]),
+        json!([of("nothing", &[])]),
+        json!([of("nothing", &[0]), of(topic, &[])]),
+        json!([of(topic, &[2, -1])]),
+        json!([of(topic, &[0]), of(topic, &[]), of(topic, &[1])]),
+        json!([of(topic, &[0]), of("nothing", &[0]), of(topic, &[1])]),
+        json!([of(topic, &[0, 5]), of("nothing", &[0]), of(topic, &[1])]),
+        json!([of("nothing", &[0]), of("nothing", &[1]), of("", &[])]),
+    ];
+    for version in [2, 9] {
+        for topics in &questions {
+            s.case("of anybody");
+            s.ask("OffsetCommit", version, commit(group, topics));
+            s.case("of no member");
+            let member = json!({"memberId": "nobody", "generationIdOrMemberEpoch": 1});
+            s.ask("OffsetCommit", version, with(commit(group, topics), member));
+        }
+    }
+    s.case("deletions");
+    for (name, index) in [("nothing", 0), (topic, 5), (topic, 0)] {
+        let topics = json!([{"name": name, "partitions": [{"partitionIndex": index}]}]);
+        let body = json!({"groupId": "offset-commit-no-group", "topics": topics});
+        s.ask("OffsetDelete", 0, body);
+    }
+    forget(s, group);
+}
+
 pub(super) fn members(s: &mut Session) {
     s.coordinate_groups();
     let (topic, group) = ("offset-commit-members", "offset-commit-members");

@@ -98,6 +98,7 @@ pub const ALL: &[Scenario] = &[
     ("delete-groups", groups::delete),
     ("offset-commit", group_offsets::versions),
     ("offset-commit-refused", group_offsets::refused),
+    ("offset-commit-nowhere", group_offsets::nowhere),
     ("offset-commit-members", group_offsets::members),
     ("offset-delete", group_offsets::delete),
     ("consumer-group", consumer_groups::one_member),

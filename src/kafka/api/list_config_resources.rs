@@ -96,7 +96,11 @@ mod tests {
                 "interval.ms",
                 "60000",
             ),
-            set(Resource::Broker(String::new()), "log.retention.ms", "7000000"),
+            set(
+                Resource::Broker(String::new()),
+                "log.retention.ms",
+                "7000000",
+            ),
         ];
         for outcome in broker.alter_configs(changes, false).await {
             outcome.result.unwrap();

@@ -1,7 +1,8 @@
 //! OffsetCommit v2–v9
 //!
 //! *Behaviour:* offsets are kept for groups with and without members; a group that has some takes
-//! them from its members alone. The answer comes when they are durable. Metadata is kept byte for
+//! them from its members alone. Partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION, whatever
+//! the group says to the others. The answer comes when they are durable. Metadata is kept byte for
 //! byte.
 //!
 //! *Versions:* v2–v4 a time to keep the offsets; v3 throttle time; v4 throttling after the
@@ -11,13 +12,15 @@
 //!
 //! *Not implemented:* throttling.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse, TopicName};
 
 use super::group_member::identity;
 use crate::coordinator::{self, Commit, Failure};
@@ -41,43 +44,123 @@ impl Handler for OffsetCommit {
 
     fn start(context: Context, request: OffsetCommitRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
-            let commit = native(context.version, &request);
-            let committed = context
-                .broker
-                .commit_offsets(&request.group_id, &commit)
-                .await;
-            let mut codes = match committed {
-                Ok(results) => results
-                    .into_iter()
-                    .map(|result| code(context.version, result))
-                    .collect(),
-                Err(error) => vec![error.kafka().code(); commit.commits.len()],
+            let mut answer = Answer::default();
+            let asked = sift(&context, &request, &mut answer);
+            let commit = native(context.version, &request, &asked);
+            // A group hears of nothing that is nowhere.
+            if !commit.commits.is_empty() {
+                let committed = context
+                    .broker
+                    .commit_offsets(&request.group_id, &commit)
+                    .await;
+                let codes = match committed {
+                    Ok(results) => results
+                        .into_iter()
+                        .map(|result| code(context.version, result))
+                        .collect(),
+                    Err(error) => vec![error.kafka().code(); commit.commits.len()],
+                };
+                answer.add_results(asked, codes);
             }
-            .into_iter();
-            let topics = request.topics.into_iter().map(|topic| {
-                let partitions = topic.partitions.iter().zip(&mut codes);
-                let partitions = partitions.map(|(partition, code)| {
-                    OffsetCommitResponsePartition::default()
-                        .with_partition_index(partition.partition_index)
-                        .with_error_code(code)
-                });
-                let partitions = partitions.collect();
-                OffsetCommitResponseTopic::default()
-                    .with_name(topic.name)
-                    .with_partitions(partitions)
-            });
-            let response = OffsetCommitResponse::default().with_topics(topics.collect());
+            let response = OffsetCommitResponse::default().with_topics(answer.topics);
             Body::encode(&context, &response)
         })
     }
 }
 
-fn native(version: i16, request: &OffsetCommitRequest) -> coordinator::OffsetCommit {
-    let commits = request.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| {
+/// A topic that is there, with those of the partitions asked for that are.
+type Asked<'a> = (&'a TopicName, Vec<&'a OffsetCommitRequestPartition>);
+
+/// What is there; the rest is answered.
+fn sift<'a>(
+    context: &Context,
+    request: &'a OffsetCommitRequest,
+    answer: &mut Answer,
+) -> Vec<Asked<'a>> {
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    let image = context.broker.catalog.image();
+    let mut asked = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let Some(there) = image.topic_by_name(&topic.name) else {
+            let all = topic.partitions.iter();
+            answer.add(&topic.name, all.map(|each| partition(each, unknown)));
+            continue;
+        };
+        let is_there = |each: &&OffsetCommitRequestPartition| {
+            usize::try_from(each.partition_index).is_ok_and(|at| at < there.partitions.len())
+        };
+        let (known, others): (Vec<_>, Vec<_>) = topic.partitions.iter().partition(is_there);
+        if !others.is_empty() {
+            let others = others.into_iter().map(|each| partition(each, unknown));
+            answer.add(&topic.name, others);
+        }
+        if !known.is_empty() {
+            asked.push((&topic.name, known));
+        }
+    }
+    asked
+}
+
+/// The answer as it grows (`OffsetCommitResponse.Builder`): first what is unknown, then what the
+/// group said. A topic is in it once if anything is unknown, and else as often as it was named.
+#[derive(Default)]
+struct Answer {
+    topics: Vec<OffsetCommitResponseTopic>,
+    places: HashMap<TopicName, usize>,
+}
+
+impl Answer {
+    fn add(&mut self, name: &TopicName, more: impl Iterator<Item = OffsetCommitResponsePartition>) {
+        let next = self.topics.len();
+        let place = *self.places.entry(name.clone()).or_insert(next);
+        match self.topics.get_mut(place) {
+            Some(topic) => topic.partitions.extend(more),
+            None => self.append(name, more),
+        }
+    }
+
+    fn append(
+        &mut self,
+        name: &TopicName,
+        partitions: impl Iterator<Item = OffsetCommitResponsePartition>,
+    ) {
+        let topic = OffsetCommitResponseTopic::default()
+            .with_name(name.clone())
+            .with_partitions(partitions.collect());
+        self.topics.push(topic);
+    }
+
+    fn add_results(&mut self, asked: Vec<Asked<'_>>, codes: Vec<i16>) {
+        let merges = !self.topics.is_empty();
+        let mut codes = codes.into_iter();
+        for (name, partitions) in asked {
+            let results = partitions.into_iter().zip(&mut codes);
+            let results = results.map(|(each, code)| partition(each, code));
+            if merges {
+                self.add(name, results);
+            } else {
+                self.append(name, results);
+            }
+        }
+    }
+}
+
+fn partition(asked: &OffsetCommitRequestPartition, code: i16) -> OffsetCommitResponsePartition {
+    OffsetCommitResponsePartition::default()
+        .with_partition_index(asked.partition_index)
+        .with_error_code(code)
+}
+
+fn native(
+    version: i16,
+    request: &OffsetCommitRequest,
+    asked: &[Asked<'_>],
+) -> coordinator::OffsetCommit {
+    let commits = asked.iter().flat_map(|(topic, partitions)| {
+        partitions.iter().map(|partition| {
             let metadata = partition.committed_metadata.as_ref();
             Commit {
-                topic: topic.name.to_string(),
+                topic: topic.to_string(),
                 partition: partition.partition_index,
                 offset: partition.committed_offset,
                 leader_epoch: partition.committed_leader_epoch,
