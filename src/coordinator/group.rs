@@ -41,6 +41,17 @@ impl GroupKind {
     }
 }
 
+/// Why DescribeGroups knows nothing of a group, in words that clients show.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotClassic {
+    /// There is no such group.
+    #[error("Group {0} not found.")]
+    Missing(String),
+    /// It is one of KIP-848, of which ConsumerGroupDescribe tells.
+    #[error("Group {0} is not a classic group.")]
+    OfConsumers(String),
+}
+
 /// A group, as ListGroups tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupListing {

@@ -27,7 +27,7 @@ mod timers;
 mod turn;
 mod world;
 
-pub use group::{GroupDescription, GroupKind, GroupListing, MemberDescription};
+pub use group::{GroupDescription, GroupKind, GroupListing, MemberDescription, NotClassic};
 pub use machine::{LogRecord, Machine, Moment};
 pub use offsets::{Commit, Committed};
 pub use outcome::{Failure, Outcome, Reply, Waiter};

@@ -6,7 +6,7 @@ use super::{Unavailable, another_answer};
 use crate::broker::Broker;
 use crate::catalog::Topic;
 use crate::coordinator::{
-    Failure, GroupDescription, GroupListing, GroupWorld, Moment, Reply, Shard,
+    Failure, GroupDescription, GroupListing, GroupWorld, Moment, NotClassic, Reply, Shard,
 };
 
 impl Broker {
@@ -25,11 +25,11 @@ impl Broker {
         Ok(all)
     }
 
-    /// A classic group; `None` if there is none of that name.
+    /// A classic group.
     pub async fn describe_group(
         &self,
         group: &str,
-    ) -> Result<Option<GroupDescription>, Unavailable> {
+    ) -> Result<Result<GroupDescription, NotClassic>, Unavailable> {
         let (topic, partition) = self.home(group)?;
         let look = |shard: &Shard| shard.describe(group);
         let shards = &self.groups.shards;

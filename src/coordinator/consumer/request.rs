@@ -75,12 +75,14 @@ impl ConsumerHeartbeat {
     /// members choose their ids.
     pub fn check(&self, version: i16, group: &str, assignors: &[Assignor]) -> Result<(), Refusal> {
         let invalid = |message: &str| Err(Refusal::new(Failure::InvalidRequest, message));
-        let is_empty = |text: &Option<String>| text.as_deref() == Some("");
+        // As Java trims: control characters go with the spaces.
+        let is_blank = |text: &str| text.chars().all(|each| each <= ' ');
+        let is_empty = |text: &Option<String>| text.as_deref().is_some_and(is_blank);
         let has_id = version >= 1 || self.epoch > 0 || self.epoch == LEAVING;
-        if has_id && self.member_id.is_empty() {
+        if has_id && is_blank(&self.member_id) {
             return invalid("MemberId can't be empty.");
         }
-        if group.is_empty() {
+        if is_blank(group) {
             return invalid("GroupId can't be empty.");
         }
         if is_empty(&self.instance_id) {
@@ -97,7 +99,9 @@ impl ConsumerHeartbeat {
                 return invalid("TopicPartitions must be empty when (re-)joining.");
             }
             JOINING if self.topics.is_none() && self.expression.is_none() => {
-                return invalid("A member that joins must subscribe by names or by an expression.");
+                return invalid(
+                    "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
+                );
             }
             LEAVING_FOR_A_WHILE if self.instance_id.is_none() => {
                 return invalid("InstanceId can't be null.");

@@ -1,7 +1,7 @@
 //! Looking at groups, and deleting them.
 
 use super::Shard;
-use crate::coordinator::group::{Group, GroupDescription, GroupListing};
+use crate::coordinator::group::{Group, GroupDescription, GroupListing, NotClassic};
 use crate::coordinator::offsets::tombstone;
 use crate::coordinator::outcome::{Failure, Outcome, Reply, Waiter};
 
@@ -11,11 +11,12 @@ impl Shard {
         self.groups.iter().map(|(id, group)| group.listing(id))
     }
 
-    /// A classic group; `None` if there is none of that name.
-    pub fn describe(&self, group: &str) -> Option<GroupDescription> {
-        match self.groups.get(group)? {
-            Group::Classic(group) => Some(group.describe()),
-            Group::Consumer(_) => None,
+    /// A classic group.
+    pub fn describe(&self, group: &str) -> Result<GroupDescription, NotClassic> {
+        match self.groups.get(group) {
+            Some(Group::Classic(group)) => Ok(group.describe()),
+            Some(Group::Consumer(_)) => Err(NotClassic::OfConsumers(group.to_owned())),
+            None => Err(NotClassic::Missing(group.to_owned())),
         }
     }
 

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, Gr
 use kafka_protocol::protocol::StrBytes;
 
 use super::authorized::GROUP_OPERATIONS;
-use crate::coordinator::{GroupDescription, MemberDescription};
+use crate::coordinator::{GroupDescription, MemberDescription, NotClassic};
 use crate::kafka::codec::text;
 use crate::kafka::dispatch::{Context, Handler};
 use crate::kafka::error::KafkaCode;
@@ -58,8 +58,8 @@ impl Handler for DescribeGroups {
 
 async fn describe(context: &Context, id: GroupId) -> DescribedGroup {
     match context.broker.describe_group(&id).await {
-        Ok(Some(group)) => described(context.version, id, group),
-        Ok(None) => unknown(context.version, id),
+        Ok(Ok(group)) => described(context.version, id, group),
+        Ok(Err(why)) => unknown(context.version, id, &why),
         Err(error) => DescribedGroup::default()
             .with_group_id(id)
             .with_error_code(error.kafka().code()),
@@ -85,8 +85,7 @@ fn described(version: i16, id: GroupId, group: GroupDescription) -> DescribedGro
         .with_members(group.members.into_iter().map(member).collect())
 }
 
-fn unknown(version: i16, id: GroupId) -> DescribedGroup {
-    let message = text(format!("Group {} not found.", id.as_str()));
+fn unknown(version: i16, id: GroupId, why: &NotClassic) -> DescribedGroup {
     let dead = DescribedGroup::default()
         .with_group_id(id)
         .with_group_state(StrBytes::from_static_str("Dead"));
@@ -94,6 +93,6 @@ fn unknown(version: i16, id: GroupId) -> DescribedGroup {
         ..NOT_FOUND => dead,
         NOT_FOUND.. => dead
             .with_error_code(ResponseError::GroupIdNotFound.code())
-            .with_error_message(Some(message)),
+            .with_error_message(Some(text(why.to_string()))),
     }
 }

@@ -200,7 +200,15 @@ fn requests_that_make_no_sense_are_refused() {
     ] {
         assert_eq!(check(1, &request), invalid, "{request:?}");
     }
-    assert!(joins.check(1, "", &[]).is_err());
+    for blank in ["", " ", "\t\n"] {
+        assert!(joins.check(1, blank, &[]).is_err(), "{blank:?}");
+        let member_id = blank.to_owned();
+        let nameless = ConsumerHeartbeat {
+            member_id,
+            ..joins.clone()
+        };
+        assert_eq!(check(1, &nameless), invalid, "{blank:?}");
+    }
     let assignor = Some("range".to_owned());
     let wants = ConsumerHeartbeat { assignor, ..joins };
     assert_eq!(check(1, &wants), Some(Failure::UnsupportedAssignor));
