@@ -239,10 +239,15 @@ impl ClassicGroup {
         group
     }
 
-    /// The shard is loaded: what is known of the members begins to run out.
-    pub(crate) fn begin_sessions(&self, turn: &mut Turn<'_>) {
+    /// The shard is loaded: what is known of the members begins to run out. Those that came from a
+    /// consumer group and had no time to assign do so now; to Kafka the rebalance is lost with the
+    /// broker, and what the members have that left is read by nobody until the next one.
+    pub(crate) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
         for id in self.members.keys() {
             self.hear_of(id, turn);
+        }
+        if self.since == Self::UNSETTLED {
+            self.begin_after_conversion(turn);
         }
     }
 

@@ -191,15 +191,24 @@ impl ConsumerGroup {
         true
     }
 
-    fn as_classic(&self, members: &[&Member], turn: &Turn<'_>) -> GroupMetadataValue {
-        let protocol = protocol_of_all(members);
-        let members = members.iter().map(|member| {
+    fn as_classic(&self, stay: &[&Member], turn: &Turn<'_>) -> GroupMetadataValue {
+        let protocol = protocol_of_all(stay);
+        let members = stay.iter().map(|member| {
             let classic = classic(member).cloned().unwrap_or_default();
             let offered = classic.supported_protocols.into_iter();
             let mut chosen = offered.filter(|offered| Some(&offered.name) == protocol.as_ref());
             let subscription = chosen.next().map(|offered| offered.metadata);
             let subscription = subscription.unwrap_or_default();
             let target = self.target_of(&member.id);
+            // What another one has yet to give up is not promised: a broker that stopped before the
+            // rebalance would hold the record for what was decided by it. Kafka's promises all.
+            let free = target.iter().filter(|part| {
+                let owner = self.owners.get(part);
+                owner.is_none_or(|owner| {
+                    *owner == member.id || !stay.iter().any(|each| each.id == *owner)
+                })
+            });
+            let free: Partitions = free.collect();
             ClassicMember {
                 member_id: member.id.to_string(),
                 group_instance_id: member.about.instance_id.clone(),
@@ -207,7 +216,7 @@ impl ConsumerGroup {
                 client_host: member.about.client_host.clone(),
                 rebalance_timeout: member.about.rebalance_timeout_ms,
                 session_timeout: classic.session_timeout_ms,
-                assignment: for_classic(&target, &subscription, turn.topics),
+                assignment: for_classic(&free, &subscription, turn.topics),
                 subscription,
             }
         });
@@ -217,7 +226,8 @@ impl ConsumerGroup {
             generation: self.epoch,
             leader: members.first().map(|member| member.member_id.clone()),
             protocol,
-            current_state_timestamp: turn.wall.0,
+            // Not since when: they have yet to assign, and who loads this before they have shall know.
+            current_state_timestamp: ClassicGroup::UNSETTLED.0,
             members,
         }
     }
