@@ -22,10 +22,9 @@ impl ClassicGroup {
     /// Asks all members to join.
     pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::CompletingRebalance {
-            // Their assignments will not come. Whose session ran out while it waited is heard of
-            // from now on again.
+            // Their assignments will not come: they have what they had, which Kafka forgets here.
+            // Whose session ran out while it waited is heard of from now on again.
             for member in self.members.values_mut() {
-                member.assignment.clear();
                 if let Some(waiter) = member.syncing.take() {
                     let deadline = Deadline::Session {
                         group: self.id.clone(),
@@ -246,9 +245,7 @@ impl ClassicGroup {
         for id in self.members.keys() {
             self.hear_of(id, turn);
         }
-        if self.since == Self::UNSETTLED {
-            self.begin_after_conversion(turn);
-        }
+        self.begin_after_conversion(turn);
     }
 
     pub(super) fn join_deadline(&self) -> Deadline {

@@ -14,7 +14,6 @@ use super::Partitions;
 use super::group::ConsumerGroup;
 use super::member::{Member, MemberState, target_record};
 use super::request::Refusal;
-use super::view::View;
 use crate::coordinator::Failure;
 use crate::coordinator::classic::ClassicGroup;
 use crate::coordinator::subscription;
@@ -67,14 +66,8 @@ pub(crate) fn upgrade(
         };
         group.convert(member);
     }
-    let view = View {
-        group: &group,
-        changed: None,
-        gone: &[],
-        expressions: std::borrow::Cow::Borrowed(&group.expressions),
-        topics: turn.topics,
-    };
-    group.metadata_hash = view.metadata_hash();
+    // Its hash stays that of no topics, so that whoever joins begins an epoch: not even a static
+    // member in the place of another may leave it with what a leader was still about to assign.
     let mut records = vec![classic.tombstone()];
     records.extend(group.members.values().map(|member| member.record(id)));
     records.push(group.epoch_record(group.epoch, group.metadata_hash));
@@ -199,16 +192,10 @@ impl ConsumerGroup {
             let mut chosen = offered.filter(|offered| Some(&offered.name) == protocol.as_ref());
             let subscription = chosen.next().map(|offered| offered.metadata);
             let subscription = subscription.unwrap_or_default();
-            let target = self.target_of(&member.id);
-            // What another one has yet to give up is not promised: a broker that stopped before the
-            // rebalance would hold the record for what was decided by it. Kafka's promises all.
-            let free = target.iter().filter(|part| {
-                let owner = self.owners.get(part);
-                owner.is_none_or(|owner| {
-                    *owner == member.id || !stay.iter().any(|each| each.id == *owner)
-                })
-            });
-            let free: Partitions = free.collect();
+            // What it has, and not what it shall have, as Kafka writes it: until it has joined again
+            // nothing of that may be another's, be that by its assignment or by a migration back.
+            let has = member.assigned.iter().chain(member.revoking.iter());
+            let has: Partitions = has.collect();
             ClassicMember {
                 member_id: member.id.to_string(),
                 group_instance_id: member.about.instance_id.clone(),
@@ -216,7 +203,7 @@ impl ConsumerGroup {
                 client_host: member.about.client_host.clone(),
                 rebalance_timeout: member.about.rebalance_timeout_ms,
                 session_timeout: classic.session_timeout_ms,
-                assignment: for_classic(&free, &subscription, turn.topics),
+                assignment: for_classic(&has, &subscription, turn.topics),
                 subscription,
             }
         });

@@ -327,7 +327,7 @@ fn a_static_member_changes_its_protocol_and_keeps_its_place() {
 }
 
 #[test]
-fn a_downgrade_promises_nobody_what_another_member_still_has() {
+fn a_downgrade_leaves_every_member_what_it_has() {
     let mut bench = Bench::new(&[("t", 4)]);
     let old = Classic::begin("t", 4, &mut bench);
     let mut new = Client::new("new", &["t"]);
@@ -343,6 +343,57 @@ fn a_downgrade_promises_nobody_what_another_member_still_has() {
     bench.pass(0);
     let again = Failure::RebalanceInProgress;
     assert_eq!(second.sync(&mut bench, &[]), Err(again));
+}
+
+#[test]
+fn what_a_member_has_stays_its_own_through_a_migration_and_back() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    // The old one shall have two partitions, and reads on all four: nobody has told it yet.
+    new.leave(&mut bench);
+    bench.pass(0);
+    let mut next = Client::new("next", &["t"]);
+    next.join(&mut bench);
+    assert_eq!(kind(&bench), GroupKind::Consumer);
+    assert_eq!(next.told.take(), Some(Partitions::new()));
+    for _ in 0..4 {
+        old.try_join(&mut bench).unwrap();
+        old.sync(&mut bench, &[]).unwrap();
+        next.follow(&mut bench);
+    }
+    assert_eq!((old.count(), next.owned.count()), (2, 2));
+}
+
+#[test]
+fn what_no_leader_has_assigned_yet_is_assigned_by_a_migration() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic {
+        instance_id: Some("one".to_owned()),
+        ..Classic::new(&["t"])
+    };
+    // It leads, and has not assigned yet when it comes back with the consumer protocol.
+    old.try_join(&mut bench).unwrap();
+    let mut new = Client::static_("new", "one", &["t"]);
+    new.join(&mut bench);
+    assert_eq!(kind(&bench), GroupKind::Consumer);
+    new.follow(&mut bench);
+    assert_eq!(new.owned.count(), 4);
+}
+
+#[test]
+fn a_rebalance_that_a_member_began_after_a_downgrade_is_not_begun_again() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    new.leave(&mut bench);
+    let joined = old.try_join(&mut bench).unwrap();
+    assert_eq!(joined.leader, old.id);
+    bench.pass(0);
+    let (id, all) = (old.id.clone(), assigned("t", &[0, 1, 2, 3]));
+    assert_eq!(old.sync(&mut bench, &[(id, all)]), Ok(4));
 }
 
 #[test]
