@@ -10,15 +10,17 @@
 //! broker's batches over the group commit's, that of a row the median.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use klamm::wire::{EncodeError, Writer};
+use klamm_benches::{Files, GroupCommit};
 use serde_json::json;
 
 use super::figure::Figure;
-use super::group_commit::GroupCommit;
 use super::load::Topic;
 use super::node::Launch;
 use super::{Entry, Options};
@@ -85,10 +87,10 @@ fn row(options: &Options, producers: usize, figure: &mut Figure) -> Result<(), S
     };
     topic.create(&mut client)?;
     let batch = batch();
-    let bare = GroupCommit::start(&directory.join("bare"), batch.len(), &answer())
-        .map_err(|error| error.to_string())?;
-    let sides = [node.address(), bare.address()]
-        .map(|address| Producers::connect(address, producers, &batch));
+    let bare =
+        group_commit(&directory.join("bare"), producers).map_err(|error| error.to_string())?;
+    let sides =
+        [node.address(), &bare].map(|address| Producers::connect(address, producers, &batch));
     let [mut broker, mut bare] = sides;
     // Files and directories are there, caches are warm.
     for side in [&mut broker, &mut bare] {
@@ -142,44 +144,47 @@ fn batch() -> Vec<u8> {
     batch.bytes()
 }
 
-/// A Produce request, version 7, with its length.
-fn request(partition: usize, batch: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    for field in [0_i16, 7] {
-        frame.extend(field.to_be_bytes());
-    }
-    frame.extend(1_i32.to_be_bytes());
-    // No client id, no transaction, all acknowledge.
-    frame.extend([0xff; 6]);
-    frame.extend(30_000_i32.to_be_bytes());
-    frame.extend(1_i32.to_be_bytes());
-    frame.extend((TOPIC.len() as i16).to_be_bytes());
-    frame.extend(TOPIC.as_bytes());
-    frame.extend(1_i32.to_be_bytes());
-    frame.extend((partition as i32).to_be_bytes());
-    frame.extend((batch.len() as i32).to_be_bytes());
-    frame.extend(batch);
-    let mut framed = (frame.len() as i32).to_be_bytes().to_vec();
-    framed.extend(frame);
-    framed
+/// Listens with a file for each partition; where.
+fn group_commit(directory: &Path, partitions: usize) -> io::Result<String> {
+    let topic = klamm_benches::Topic {
+        name: TOPIC.to_owned(),
+        partitions: i32::try_from(partitions).expect("a small number"),
+    };
+    let floor = GroupCommit::create(directory, &topic, Files::Each)?;
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let address = klamm_benches::start(Box::new(floor), &topic, listen)?;
+    Ok(address.to_string())
 }
 
-/// An answer to it, with its length: what the bare side always says.
-fn answer() -> Vec<u8> {
-    let mut frame = 1_i32.to_be_bytes().to_vec();
-    frame.extend(1_i32.to_be_bytes());
-    frame.extend((TOPIC.len() as i16).to_be_bytes());
-    frame.extend(TOPIC.as_bytes());
-    frame.extend(1_i32.to_be_bytes());
-    // Partition, code, base offset, time of the append, log start, throttle time.
-    frame.extend([0; 4 + 2 + 8 + 8 + 8 + 4]);
-    let mut framed = (frame.len() as i32).to_be_bytes().to_vec();
-    framed.extend(frame);
-    framed
+/// A Produce request, version 9, with its length.
+fn request(partition: usize, batch: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Writer::new();
+    out.i16(0);
+    out.i16(9);
+    // Correlation id, no client id, no tagged fields.
+    out.i32(1);
+    out.string_length(None, false)?;
+    out.uvarint(0);
+    // No transaction, all acknowledge.
+    out.string_length(None, true)?;
+    out.i16(-1);
+    out.i32(30_000);
+    out.length(Some(1), true)?;
+    out.string_length(Some(TOPIC.len()), true)?;
+    out.raw(TOPIC.as_bytes());
+    out.length(Some(1), true)?;
+    out.i32(i32::try_from(partition).expect("a small number"));
+    out.length(Some(batch.len()), true)?;
+    out.raw(batch);
+    out.raw(&[0; 3]);
+    let frame = out.into_bytes();
+    let length = u32::try_from(frame.len()).expect("a small frame");
+    Ok([&length.to_be_bytes()[..], &frame].concat())
 }
 
-/// Where in an answer the partition's error code stands, behind the length.
-const CODE_AT: usize = 4 + 4 + 2 + TOPIC.len() + 4 + 4;
+/// Where in an answer the partition's error code stands, behind the length: correlation id, tagged
+/// fields, a topic, its name, a partition, its number.
+const CODE_AT: usize = 4 + 1 + 1 + 1 + TOPIC.len() + 1 + 4;
 
 /// The producers of one side, which run when they are told to.
 #[derive(Debug)]
@@ -193,7 +198,7 @@ impl Producers {
         let connect = |partition| {
             let stream = TcpStream::connect(address).expect("it listens");
             stream.set_nodelay(true).expect("a socket");
-            (stream, request(partition, batch))
+            (stream, request(partition, batch).expect("a small frame"))
         };
         Self {
             connections: (0..count).map(connect).collect(),
@@ -272,17 +277,16 @@ mod tests {
         let scratch = crate::server::scratch().join("durable-throughput-test");
         let _ = std::fs::remove_dir_all(&scratch);
         let batch = batch();
-        let bare = GroupCommit::start(&scratch, batch.len(), &answer()).expect("it listens");
+        let bare = group_commit(&scratch, 3).expect("it listens");
         let broker = crate::klamm_like_kafka();
         let mut session = crate::session::Session::new(&broker.address(), Duration::ZERO);
         session.topic(TOPIC, 3, &[]);
-        for address in [bare.address(), &broker.address()] {
+        for address in [&bare, &broker.address()] {
             let mut side = Producers::connect(address, 3, &batch);
             assert!(side.run(Duration::from_millis(100)) > 0.0);
             side.check().expect("all was acknowledged");
         }
-        let file = std::path::Path::new("2/00000000000000000000.log");
-        let written = std::fs::metadata(scratch.join(file)).expect("it is there");
+        let written = std::fs::metadata(scratch.join("2.log")).expect("it is there");
         assert!(written.len().is_multiple_of(batch.len() as u64) && written.len() > 0);
         let _ = std::fs::remove_dir_all(&scratch);
     }

@@ -27,7 +27,6 @@ pub mod disk;
 pub mod disk_full;
 pub mod durable_throughput;
 pub mod figure;
-pub mod group_commit;
 pub mod group_model;
 pub mod groups;
 pub mod images;

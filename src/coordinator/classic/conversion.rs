@@ -82,10 +82,9 @@ impl ClassicGroup {
         }
     }
 
-    /// The group was a consumer group: its members, all of whom stay, shall assign now, unless one
-    /// of them has begun a rebalance already.
+    /// The group was a consumer group: its members, all of whom stay, shall assign now.
     pub(crate) fn begin_after_conversion(&mut self, turn: &mut Turn<'_>) {
-        if self.since == Self::UNSETTLED && !self.is_empty() {
+        if !self.is_empty() {
             self.prepare_rebalance(turn);
         }
     }

@@ -34,7 +34,7 @@ use crate::storage::thread::Thread;
 
 /// Files that are synced at the same time.
 ///
-/// Measured by `benches/sync_calls.rs`: milliseconds to make 1 KiB in each of so many growing
+/// Measured by `benches/src/bin/sync_calls.rs`: milliseconds to make 1 KiB in each of so many growing
 /// files durable, median, on ext4; two CPUs.
 ///
 /// | files | `fdatasync` x1 | x2 | x4 | x8 | x16 | `syncfs` | x8, pre-zeroed |

@@ -15,9 +15,7 @@ mod classic;
 mod clients;
 mod consumer;
 mod offsets;
-mod parts;
 pub mod planted;
-mod quiet;
 mod requests;
 mod run;
 mod steps;
@@ -53,8 +51,6 @@ pub struct Counts {
     pub records: usize,
     /// Offsets that were committed.
     pub commits: usize,
-    /// Groups that became groups of the other kind, with their members.
-    pub migrations: usize,
     /// Restarts, power cuts among them.
     pub restarts: usize,
     /// Power cuts that lost something.
@@ -67,7 +63,6 @@ impl AddAssign for Counts {
         self.requests += other.requests;
         self.records += other.records;
         self.commits += other.commits;
-        self.migrations += other.migrations;
         self.restarts += other.restarts;
         self.power_cuts += other.power_cuts;
     }
@@ -115,7 +110,6 @@ fn measure(options: &Options) -> Figure {
         figure.set("requests", all.requests);
         figure.set("records", all.records);
         figure.set("commits", all.commits);
-        figure.set("migrations", all.migrations);
         figure.set("restarts", all.restarts);
         figure.set("power_cuts", all.power_cuts);
     });

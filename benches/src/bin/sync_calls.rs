@@ -1,4 +1,4 @@
-//! What a round of syncs costs, by how it is done: `cargo bench --bench sync_calls -- DIR`.
+//! What a round of syncs costs, by how it is done: `cargo run --release -p klamm-benches --bin sync-calls DIR`.
 //!
 //! In DIR, for 1, 16, 256 and 1,000 files: each gets 1 KiB more, then all are made durable, by
 //! `fdatasync` from 1 to 16 threads or by one `syncfs`; the files grow, or were filled with zeros
@@ -26,8 +26,7 @@ const ALL_ZEROS_MAX: usize = 512 << 20;
 const WAYS: [usize; 6] = [1, 2, 4, 8, 16, 0];
 
 fn main() -> std::io::Result<()> {
-    // Cargo passes `--bench`.
-    let directory = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let directory = std::env::args_os().nth(1);
     let directory = directory.map_or_else(std::env::temp_dir, PathBuf::from);
     for count in [1, 16, 256, 1_000] {
         for zeroed in [false, true] {
