@@ -144,6 +144,11 @@ impl Offsets {
         self.groups.get(group).into_iter().flat_map(flat)
     }
 
+    /// The groups that have committed something.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(String::as_str)
+    }
+
     /// Everything that any group has committed.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, i32, &Committed)> {
         self.groups.iter().flat_map(|(group, topics)| {

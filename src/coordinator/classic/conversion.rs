@@ -82,9 +82,10 @@ impl ClassicGroup {
         }
     }
 
-    /// The group was a consumer group: its members, all of whom stay, shall assign now.
+    /// The group was a consumer group: its members, all of whom stay, shall assign now, unless one
+    /// of them has begun a rebalance already.
     pub(crate) fn begin_after_conversion(&mut self, turn: &mut Turn<'_>) {
-        if !self.is_empty() {
+        if self.since == Self::UNSETTLED && !self.is_empty() {
             self.prepare_rebalance(turn);
         }
     }

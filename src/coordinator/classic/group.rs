@@ -65,6 +65,9 @@ pub(crate) struct ClassicGroup {
 }
 
 impl ClassicGroup {
+    /// Since when a group with members is where it is that has yet to assign what they have.
+    pub(crate) const UNSETTLED: Timestamp = Timestamp(-1);
+
     pub(crate) fn new(id: &str, wall: Timestamp) -> Self {
         Self {
             id: id.to_owned(),

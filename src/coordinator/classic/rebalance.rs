@@ -22,10 +22,9 @@ impl ClassicGroup {
     /// Asks all members to join.
     pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::CompletingRebalance {
-            // Their assignments will not come. Whose session ran out while it waited is heard of
-            // from now on again.
+            // Their assignments will not come: they have what they had, which Kafka forgets here.
+            // Whose session ran out while it waited is heard of from now on again.
             for member in self.members.values_mut() {
-                member.assignment.clear();
                 if let Some(waiter) = member.syncing.take() {
                     let deadline = Deadline::Session {
                         group: self.id.clone(),
@@ -239,11 +238,14 @@ impl ClassicGroup {
         group
     }
 
-    /// The shard is loaded: what is known of the members begins to run out.
-    pub(crate) fn begin_sessions(&self, turn: &mut Turn<'_>) {
+    /// The shard is loaded: what is known of the members begins to run out. Those that came from a
+    /// consumer group and had no time to assign do so now; to Kafka the rebalance is lost with the
+    /// broker, and what the members have that left is read by nobody until the next one.
+    pub(crate) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
         for id in self.members.keys() {
             self.hear_of(id, turn);
         }
+        self.begin_after_conversion(turn);
     }
 
     pub(super) fn join_deadline(&self) -> Deadline {

@@ -68,7 +68,7 @@ impl ConsumerGroup {
                 turn.set(deadline, member.about.rebalance_timeout_ms);
             }
         }
-        if self.members.values().all(Member::is_classic) {
+        if !self.is_empty() && self.members.values().all(Member::is_classic) {
             self.look_again(turn);
         }
     }

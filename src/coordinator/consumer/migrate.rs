@@ -14,7 +14,6 @@ use super::Partitions;
 use super::group::ConsumerGroup;
 use super::member::{Member, MemberState, target_record};
 use super::request::Refusal;
-use super::view::View;
 use crate::coordinator::Failure;
 use crate::coordinator::classic::ClassicGroup;
 use crate::coordinator::subscription;
@@ -67,14 +66,8 @@ pub(crate) fn upgrade(
         };
         group.convert(member);
     }
-    let view = View {
-        group: &group,
-        changed: None,
-        gone: &[],
-        expressions: std::borrow::Cow::Borrowed(&group.expressions),
-        topics: turn.topics,
-    };
-    group.metadata_hash = view.metadata_hash();
+    // Its hash stays that of no topics, so that whoever joins begins an epoch: not even a static
+    // member in the place of another may leave it with what a leader was still about to assign.
     let mut records = vec![classic.tombstone()];
     records.extend(group.members.values().map(|member| member.record(id)));
     records.push(group.epoch_record(group.epoch, group.metadata_hash));
@@ -191,15 +184,18 @@ impl ConsumerGroup {
         true
     }
 
-    fn as_classic(&self, members: &[&Member], turn: &Turn<'_>) -> GroupMetadataValue {
-        let protocol = protocol_of_all(members);
-        let members = members.iter().map(|member| {
+    fn as_classic(&self, stay: &[&Member], turn: &Turn<'_>) -> GroupMetadataValue {
+        let protocol = protocol_of_all(stay);
+        let members = stay.iter().map(|member| {
             let classic = classic(member).cloned().unwrap_or_default();
             let offered = classic.supported_protocols.into_iter();
             let mut chosen = offered.filter(|offered| Some(&offered.name) == protocol.as_ref());
             let subscription = chosen.next().map(|offered| offered.metadata);
             let subscription = subscription.unwrap_or_default();
-            let target = self.target_of(&member.id);
+            // What it has, and not what it shall have, as Kafka writes it: until it has joined again
+            // nothing of that may be another's, be that by its assignment or by a migration back.
+            let has = member.assigned.iter().chain(member.revoking.iter());
+            let has: Partitions = has.collect();
             ClassicMember {
                 member_id: member.id.to_string(),
                 group_instance_id: member.about.instance_id.clone(),
@@ -207,7 +203,7 @@ impl ConsumerGroup {
                 client_host: member.about.client_host.clone(),
                 rebalance_timeout: member.about.rebalance_timeout_ms,
                 session_timeout: classic.session_timeout_ms,
-                assignment: for_classic(&target, &subscription, turn.topics),
+                assignment: for_classic(&has, &subscription, turn.topics),
                 subscription,
             }
         });
@@ -217,7 +213,8 @@ impl ConsumerGroup {
             generation: self.epoch,
             leader: members.first().map(|member| member.member_id.clone()),
             protocol,
-            current_state_timestamp: turn.wall.0,
+            // Not since when: they have yet to assign, and who loads this before they have shall know.
+            current_state_timestamp: ClassicGroup::UNSETTLED.0,
             members,
         }
     }

@@ -5,6 +5,7 @@ use crate::coordinator::classic::{Join, Joined, Leave, Sync, Synced};
 use crate::coordinator::group::Group;
 use crate::coordinator::machine::Moment;
 use crate::coordinator::outcome::{Failure, Outcome, Reply, Waiter};
+use crate::coordinator::turn::Deadline;
 use crate::coordinator::world::GroupWorld;
 
 impl Shard {
@@ -30,6 +31,9 @@ impl Shard {
         {
             empty.tombstones(&mut outcome.records);
             self.groups.remove(group);
+            self.timers.cancel(&Deadline::Conversion {
+                group: group.to_owned(),
+            });
             self.make_group(group, moment);
         }
         // Who has an id already was a member of a group that has gone.

@@ -17,6 +17,7 @@ use super::outcome::{Outcome, Reply};
 use super::timers::Timers;
 use super::turn::{Deadline, Turn};
 use super::world::GroupWorld;
+use crate::model::Timestamp;
 use crate::wire::groups::GroupRecord;
 
 pub use commits::OffsetCommit;
@@ -75,6 +76,18 @@ impl Shard {
         }
     }
 
+    /// Makes the groups of offsets that have none, as the log tells of one that was about to become
+    /// a group of the other kind when the broker stopped: without one nobody could see or delete
+    /// them, and they would never expire.
+    fn make_groups_of_offsets(&mut self) {
+        for id in self.offsets.groups() {
+            if !self.groups.contains_key(id) {
+                let group = ClassicGroup::new(id, Timestamp(-1));
+                self.groups.insert(id.to_owned(), Group::Classic(group));
+            }
+        }
+    }
+
     /// When expired offsets are looked for next: at once where there may be more of them.
     fn set_expiry(&mut self, moment: Moment<'_, GroupWorld>, more: bool) {
         let interval = u64::try_from(moment.world.settings.offsets_check_interval_ms);
@@ -118,6 +131,7 @@ impl Machine for Shard {
     /// many as one batch may hold; the rest with what expires.
     fn loaded(&mut self, moment: Moment<'_, GroupWorld>) -> Outcome {
         let mut outcome = Outcome::default();
+        self.make_groups_of_offsets();
         let ids: Vec<String> = self.groups.keys().cloned().collect();
         for id in ids {
             self.with_group(&id, moment, &mut outcome, |group, turn| {

@@ -4,7 +4,7 @@ use crate::coordinator::Failure;
 use crate::coordinator::testing::{
     Bench, SESSION_MS, commit, identity, join, join_static, leave, nobody, sync,
 };
-use crate::wire::groups::{GroupMetadataValue, GroupRecord};
+use crate::wire::groups::{ConsumerGroupMetadataValue, GroupKey, GroupMetadataValue, GroupRecord};
 
 #[test]
 fn members_go_on_as_if_nothing_had_happened() {
@@ -88,6 +88,26 @@ fn the_last_record_of_a_key_counts() {
 }
 
 #[test]
+fn offsets_outlive_a_consumer_group_that_was_about_to_become_a_classic_one() {
+    let mut bench = Bench::new();
+    bench.commit(&nobody(), &[commit("t", 0, 7)]);
+    let group = |value| {
+        let key = GroupKey {
+            group: "g".to_owned(),
+        };
+        GroupRecord::ConsumerGroup(key, value)
+    };
+    bench.log.push(group(Some(ConsumerGroupMetadataValue {
+        epoch: 3,
+        metadata_hash: 0,
+    })));
+    // Somebody joined by the classic protocol, and nothing was decided before the broker stopped.
+    bench.log.push(group(None));
+    bench.restart();
+    assert_eq!((bench.state(), bench.committed("t", 0)), ("Empty", Some(7)));
+}
+
+#[test]
 fn records_that_make_no_sense_do_no_harm() {
     let mut bench = Bench::new();
     let group = |value| {
@@ -100,6 +120,7 @@ fn records_that_make_no_sense_do_no_harm() {
         group(None),
         group(Some(GroupMetadataValue {
             generation: i32::MAX,
+            current_state_timestamp: 1,
             leader: Some("nobody".to_owned()),
             members: vec![Default::default(), Default::default()],
             ..GroupMetadataValue::default()

@@ -103,6 +103,8 @@ pub(super) struct Bed {
     pub(super) known: Known,
     pub(super) now_ms: u64,
     settings: GroupSettings,
+    /// How many members a group may have.
+    pub(super) size_max: usize,
     next_topic: u128,
     next_waiter: u64,
     next_shard: u64,
@@ -110,7 +112,12 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    pub(super) fn new(seed: u64, planted: Option<Planted>, gather_ms: i32) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        planted: Option<Planted>,
+        gather_ms: i32,
+        size_max: usize,
+    ) -> Self {
         let mut bed = Self {
             shard: Shard::new(seed),
             log: Vec::new(),
@@ -118,7 +125,8 @@ impl Bed {
             held: VecDeque::new(),
             known: Known::default(),
             now_ms: 1_000,
-            settings: settings(gather_ms),
+            settings: settings(gather_ms, size_max),
+            size_max,
             next_topic: 1,
             next_waiter: 1,
             next_shard: seed,
@@ -330,18 +338,18 @@ impl Bed {
     }
 }
 
-fn settings(gather_ms: i32) -> GroupSettings {
+fn settings(gather_ms: i32, size_max: usize) -> GroupSettings {
     GroupSettings {
         session_timeout_min_ms: 1_000,
         session_timeout_max_ms: 60_000,
         initial_rebalance_delay_ms: gather_ms,
-        size_max: 100,
+        size_max,
         offset_metadata_max: 100,
         offsets_retention_ms: RETENTION_MS,
         offsets_check_interval_ms: EXPIRY_INTERVAL_MS,
         consumer: ConsumerSettings {
             assignors: Assignor::ALL.to_vec(),
-            size_max: 100,
+            size_max,
             timeouts: ConsumerTimeouts {
                 session_ms: i32::try_from(CONSUMER_SESSION_MS).expect("a timeout"),
                 heartbeat_ms: 500,

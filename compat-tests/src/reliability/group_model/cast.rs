@@ -1,17 +1,24 @@
-//! Who takes part: groups of both kinds, with dynamic and static members.
+//! Who takes part: groups of both kinds, and one that changes its kind, with dynamic and static
+//! members.
 
 use std::collections::BTreeSet;
 
 use super::clients::{Classic, Consumer, Phase};
 use super::consumer::Parts;
+use super::parts::Named;
 
-/// Groups that only commit offsets, and what administrators ask about.
-pub(super) const GROUPS: [&str; 4] = ["classic-1", "classic-2", "consumer-1", "offsets"];
+/// The group that members of both protocols join.
+pub(super) const MIXED: &str = "mixed-1";
 
-/// Whether a group is one of the consumer protocol.
-pub(super) fn is_of_consumers(group: &str) -> bool {
-    group.starts_with("consumer")
-}
+/// All groups, among them one that only commits offsets: what administrators ask about.
+pub(super) const GROUPS: [&str; 6] = [
+    "classic-1",
+    "classic-2",
+    "consumer-1",
+    "offsets",
+    MIXED,
+    "connect-1",
+];
 
 /// All clients, none of which runs.
 pub(super) fn all(random: &mut fastrand::Rng) -> (Vec<Classic>, Vec<Consumer>) {
@@ -24,20 +31,42 @@ pub(super) fn all(random: &mut fastrand::Rng) -> (Vec<Classic>, Vec<Consumer>) {
         ("classic-2", None),
         ("classic-2", Some("two")),
         ("classic-2", Some("three")),
+        ("connect-1", None),
+        ("connect-1", None),
+        (MIXED, None),
+        (MIXED, None),
+        (MIXED, Some("one")),
     ];
-    let consumers = [None, None, None, Some("one"), Some("one")];
+    let consumers = [
+        ("consumer-1", None),
+        ("consumer-1", None),
+        ("consumer-1", None),
+        ("consumer-1", Some("one")),
+        ("consumer-1", Some("one")),
+        (MIXED, None),
+        (MIXED, None),
+        (MIXED, Some("one")),
+    ];
     let classics = classics
         .into_iter()
         .map(|(group, instance)| classic(group, instance, random))
         .collect();
     let consumers = consumers
         .into_iter()
-        .map(|instance| consumer("consumer-1", instance, random))
+        .map(|(group, instance)| consumer(group, instance, random))
         .collect();
     (classics, consumers)
 }
 
 fn classic(group: &str, instance: Option<&str>, random: &mut fastrand::Rng) -> Classic {
+    let is_connect = group.starts_with("connect");
+    // One protocol is offered by all, so that nobody is refused for what it offers.
+    let protocols = match (is_connect, random.u8(..3)) {
+        (false, _) => vec!["range"],
+        (true, 0) => vec!["compatible"],
+        (true, 1) => vec!["compatible", "eager"],
+        (true, _) => vec!["eager", "compatible"],
+    };
     Classic {
         group: group.to_owned(),
         instance: instance.map(str::to_owned),
@@ -45,11 +74,15 @@ fn classic(group: &str, instance: Option<&str>, random: &mut fastrand::Rng) -> C
         session_ms: random.u64(1_000..4_000),
         rebalance_ms: random.u64(1_000..5_000),
         topics: BTreeSet::from(["a".to_owned(), "b".to_owned()]),
+        protocol_type: if is_connect { "connect" } else { "consumer" },
+        protocols,
+        is_cooperative: group == MIXED && random.bool(),
         phase: Phase::Off,
         id: String::new(),
         generation: -1,
         leads: None,
-        has: Vec::new(),
+        has: Named::new(),
+        has_ids: Parts::new(),
     }
 }
 

@@ -7,8 +7,9 @@ use klamm::coordinator::Failure;
 use klamm::coordinator::classic::{Joined, Synced};
 use klamm::coordinator::consumer::{ConsumerBeat, Refusal};
 
-use super::classic::Plan;
+use super::classic::{Offers, Plan};
 use super::consumer::{Beat, Parts};
+use super::parts::{self, Named};
 
 /// Where a classic client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +38,21 @@ pub(super) struct Classic {
     pub(super) session_ms: u64,
     pub(super) rebalance_ms: u64,
     pub(super) topics: BTreeSet<String>,
+    /// What its protocols are for.
+    pub(super) protocol_type: &'static str,
+    /// What it offers, the preferred one first.
+    pub(super) protocols: Vec<&'static str>,
+    /// Whether it keeps what it has while it joins, and says so.
+    pub(super) is_cooperative: bool,
     pub(super) phase: Phase,
     pub(super) id: String,
     pub(super) generation: i32,
     /// Whom it leads.
     pub(super) leads: Option<Vec<String>>,
     /// What it may read, in the generation.
-    pub(super) has: Vec<(String, i32)>,
+    pub(super) has: Named,
+    /// The same by topic id, once its group is a consumer group.
+    pub(super) has_ids: Parts,
 }
 
 impl Classic {
@@ -51,7 +60,7 @@ impl Classic {
     pub(super) fn start(&mut self) {
         self.phase = Phase::Out;
         self.id.clear();
-        self.has.clear();
+        self.gives_up();
         self.generation = -1;
     }
 
@@ -62,14 +71,40 @@ impl Classic {
         }
     }
 
+    /// It has nothing any more.
+    pub(super) fn gives_up(&mut self) {
+        self.has.clear();
+        self.has_ids.clear();
+    }
+
+    /// It is about to join.
+    pub(super) fn joins(&mut self) {
+        if !self.is_cooperative {
+            self.gives_up();
+        }
+    }
+
+    /// What it offers, with what it says along with that.
+    pub(super) fn offers(&self) -> Offers {
+        let said = |name: &str| match self.protocol_type {
+            "consumer" => parts::subscription(self.topics.iter(), &self.has).to_vec(),
+            other => format!("{name} of {other}").into_bytes(),
+        };
+        let names = self.protocols.iter();
+        names.map(|name| ((*name).to_owned(), said(name))).collect()
+    }
+
     pub(super) fn joined(&mut self, waiter: u64, told: &Joined) {
         if self.phase != Phase::Joining(waiter) {
             return;
         }
-        self.has.clear();
         self.phase = Phase::Out;
         match told.failure {
             None => {
+                // Where somebody leads, nobody keeps anything.
+                if !told.leader.is_empty() {
+                    self.gives_up();
+                }
                 self.phase = Phase::Joined;
                 self.id.clone_from(&told.member_id);
                 self.generation = told.generation;
@@ -82,26 +117,35 @@ impl Classic {
         }
     }
 
-    pub(super) fn synced(&mut self, waiter: u64, told: &Synced) {
+    /// Its SyncGroup was answered; whether it takes in what it is assigned.
+    pub(super) fn synced(&mut self, waiter: u64, told: &Synced) -> bool {
         if self.phase != Phase::Syncing(waiter) {
-            return;
+            return false;
         }
         self.phase = Phase::Out;
         match told.failure {
             None => {
                 self.phase = Phase::In;
-                self.has = read_part(&told.assignment);
+                self.has = parts::read(&told.assignment);
             }
             Some(failure) => self.refused(failure),
         }
+        told.failure.is_none()
     }
 
     /// Any request of it was refused.
     pub(super) fn refused(&mut self, failure: Failure) {
         match failure {
-            Failure::FencedInstanceId => self.phase = Phase::Off,
+            Failure::FencedInstanceId
+            | Failure::GroupMaxSizeReached
+            | Failure::InconsistentGroupProtocol => self.phase = Phase::Off,
             Failure::UnknownMemberId => {
                 self.id.clear();
+                self.gives_up();
+                self.phase = Phase::Out;
+            }
+            Failure::IllegalGeneration => {
+                self.gives_up();
                 self.phase = Phase::Out;
             }
             _ => self.phase = Phase::Out,
@@ -111,25 +155,12 @@ impl Classic {
 
 /// A leader's plan: partitions in turn.
 pub(super) fn plan(led: &[String], partitions: &[(String, i32)]) -> Plan {
-    let mut plan: Plan = led.iter().map(|id| (id.clone(), Vec::new())).collect();
-    for (place, (topic, partition)) in partitions.iter().enumerate() {
-        let owner = led
-            .get(place % led.len().max(1))
-            .and_then(|id| plan.get_mut(id));
-        if let Some(part) = owner {
-            part.extend(format!("{topic}/{partition};").bytes());
-        }
-    }
-    plan
-}
-
-fn read_part(part: &[u8]) -> Vec<(String, i32)> {
-    let text = String::from_utf8_lossy(part).into_owned();
-    let each = text.split_terminator(';').filter_map(|each| {
-        let (topic, partition) = each.split_once('/')?;
-        Some((topic.to_owned(), partition.parse().ok()?))
-    });
-    each.collect()
+    let part = |(place, id): (usize, &String)| {
+        let own = partitions.iter().skip(place).step_by(led.len());
+        let own: Named = own.cloned().collect();
+        (id.clone(), parts::assignment(&own))
+    };
+    led.iter().enumerate().map(part).collect()
 }
 
 /// A client of the consumer protocol.
@@ -215,7 +246,7 @@ impl Consumer {
                 }
             }
             Err(refusal) => match refusal.failure {
-                Failure::FencedInstanceId => {
+                Failure::FencedInstanceId | Failure::GroupMaxSizeReached => {
                     self.rejoin();
                     self.is_on = false;
                 }

@@ -15,7 +15,9 @@ mod classic;
 mod clients;
 mod consumer;
 mod offsets;
+mod parts;
 pub mod planted;
+mod quiet;
 mod requests;
 mod run;
 mod steps;
@@ -51,6 +53,8 @@ pub struct Counts {
     pub records: usize,
     /// Offsets that were committed.
     pub commits: usize,
+    /// Groups that became groups of the other kind, with their members.
+    pub migrations: usize,
     /// Restarts, power cuts among them.
     pub restarts: usize,
     /// Power cuts that lost something.
@@ -63,6 +67,7 @@ impl AddAssign for Counts {
         self.requests += other.requests;
         self.records += other.records;
         self.commits += other.commits;
+        self.migrations += other.migrations;
         self.restarts += other.restarts;
         self.power_cuts += other.power_cuts;
     }
@@ -110,6 +115,7 @@ fn measure(options: &Options) -> Figure {
         figure.set("requests", all.requests);
         figure.set("records", all.records);
         figure.set("commits", all.commits);
+        figure.set("migrations", all.migrations);
         figure.set("restarts", all.restarts);
         figure.set("power_cuts", all.power_cuts);
     });

@@ -172,6 +172,33 @@ impl Offsets {
         self.last(&key).is_some()
     }
 
+    /// Whether any offset of a group is there.
+    pub(super) fn has_any(&self, group: &str) -> bool {
+        self.of_group(group).next().is_some()
+    }
+
+    /// What a group has committed, topic by topic, partition by partition.
+    fn of_group(&self, group: &str) -> impl Iterator<Item = (&str, i32, &Value)> {
+        let keys = self.writes.keys().filter(move |(of, ..)| of == group);
+        keys.filter_map(|key| Some((key.1.as_str(), key.2, self.last(key)?)))
+    }
+
+    /// Who asks for all that a group has committed is told just that, in order.
+    pub(super) fn check_all(&self, shard: &Shard, group: &str) -> Result<(), String> {
+        let told = shard.all_committed(group);
+        let told: Vec<_> = told
+            .map(|(topic, partition, told)| (topic, partition, told.offset))
+            .collect();
+        let due = self.of_group(group);
+        let due: Vec<_> = due
+            .map(|(topic, partition, value)| (topic, partition, value.offset))
+            .collect();
+        match told == due {
+            true => Ok(()),
+            false => Err(format!("{group} has {due:?}, and is told {told:?}")),
+        }
+    }
+
     /// The log has been cut.
     pub(super) fn cut(&mut self, batches: usize) {
         for writes in self.writes.values_mut() {

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use klamm::coordinator::classic::Sync;
 use klamm::coordinator::consumer::{ConsumerHeartbeat, Partitions};
 use klamm::coordinator::{GroupSettings, Identity, Outcome, Reply};
-use klamm::wire::groups::GroupRecord;
+use klamm::wire::groups::{GroupRecord, OffsetCommitKey};
+
+use super::parts;
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +44,25 @@ pub enum Planted {
     GoesBackInEpochs,
     /// The leader is not told of one of the members.
     HidesMembers,
+    /// Who comes along into a consumer group loses what it had.
+    UpgradesWithNothing,
+    /// Who waits in a classic group is forgotten when that becomes a consumer group.
+    UpgradesAndForgets,
+    /// A consumer group that becomes a classic group goes back in generations.
+    DowngradesIntoThePast,
+    /// A consumer group that becomes a classic group leaves one of its members behind.
+    DowngradesWithoutOne,
+    /// A consumer group that becomes a classic group has its members go on with what they have.
+    DowngradesAsSettled,
+    /// A consumer group that becomes a classic group promises what another member still has.
+    DowngradesToTwo,
+    /// A group that becomes one of the other kind loses an offset.
+    MigratesWithoutOffsets,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 23] = [
         Self::AnswersTooEarly,
         Self::ForgetsCommits,
         Self::TakesNoCommitsIn,
@@ -63,6 +79,13 @@ impl Planted {
         Self::LosesAnswers,
         Self::GoesBackInEpochs,
         Self::HidesMembers,
+        Self::UpgradesWithNothing,
+        Self::UpgradesAndForgets,
+        Self::DowngradesIntoThePast,
+        Self::DowngradesWithoutOne,
+        Self::DowngradesAsSettled,
+        Self::DowngradesToTwo,
+        Self::MigratesWithoutOffsets,
     ];
 }
 
@@ -75,6 +98,8 @@ pub(super) struct Meddler {
     holders: HashMap<(String, String), String>,
     /// Last generation that somebody was told, by group.
     generations: HashMap<String, i32>,
+    /// Where each group committed last.
+    committed: HashMap<String, OffsetCommitKey>,
 }
 
 /// One of so many chances is taken.
@@ -87,6 +112,7 @@ impl Meddler {
             chances: 0,
             holders: HashMap::new(),
             generations: HashMap::new(),
+            committed: HashMap::new(),
         }
     }
 
@@ -145,6 +171,7 @@ impl Meddler {
                 value.epoch -= 2;
             }
         }
+        self.migration(outcome);
         if self.is(Planted::AssignsAlike) {
             let mut first = None;
             for (_, reply) in &mut outcome.replies {
@@ -172,6 +199,67 @@ impl Meddler {
                     outcome.replies.push(each);
                 }
             }
+        }
+    }
+
+    /// A group becomes one of the other kind.
+    fn migration(&mut self, outcome: &mut Outcome) {
+        for record in &outcome.records {
+            if let GroupRecord::OffsetCommit(key, Some(_)) = record {
+                self.committed.insert(key.group.clone(), key.clone());
+            }
+        }
+        let records = &mut outcome.records;
+        let begins =
+            |record: &GroupRecord| matches!(record, GroupRecord::ConsumerGroup(_, Some(_)));
+        let ends = |record: &GroupRecord| matches!(record, GroupRecord::ConsumerGroup(_, None));
+        let classic = records.iter().find_map(|record| match record {
+            GroupRecord::ClassicGroup(key, value) => Some((key.group.clone(), value.is_some())),
+            _ => None,
+        });
+        let Some((group, is_classic)) = classic else {
+            return;
+        };
+        let upgrades = !is_classic && records.iter().any(begins);
+        let downgrades = is_classic && records.iter().any(ends);
+        if (upgrades || downgrades)
+            && self.is(Planted::MigratesWithoutOffsets)
+            && let Some(key) = self.committed.remove(&group)
+        {
+            records.push(GroupRecord::OffsetCommit(key, None));
+        }
+        for record in records {
+            match record {
+                GroupRecord::CurrentAssignment(_, Some(value))
+                    if upgrades && self.is(Planted::UpgradesWithNothing) =>
+                {
+                    value.assigned_partitions.clear();
+                }
+                GroupRecord::ClassicGroup(_, Some(value)) if downgrades => {
+                    if self.is(Planted::DowngradesIntoThePast) {
+                        value.generation -= 1;
+                    }
+                    if self.is(Planted::DowngradesWithoutOne) {
+                        value.members.pop();
+                    }
+                    if self.is(Planted::DowngradesAsSettled) {
+                        value.current_state_timestamp = 0;
+                    }
+                    if self.is(Planted::DowngradesToTwo)
+                        && let [first, rest @ ..] = &mut value.members[..]
+                        && !parts::read(&first.assignment).is_empty()
+                    {
+                        let has = &first.assignment;
+                        rest.iter_mut()
+                            .for_each(|each| each.assignment.clone_from(has));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if upgrades && self.is(Planted::UpgradesAndForgets) {
+            let waited = |reply: &Reply| matches!(reply, Reply::Joined(_) | Reply::Synced(_));
+            outcome.replies.retain(|(_, reply)| !waited(reply));
         }
     }
 

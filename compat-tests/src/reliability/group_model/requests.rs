@@ -6,7 +6,6 @@ use klamm::coordinator::consumer::{ConsumerHeartbeat, Partitions};
 use klamm::coordinator::{Commit, Identity, OffsetCommit, Waiter};
 use uuid::Uuid;
 
-use super::cast;
 use super::classic::{JoinFacts, Plan, Who};
 use super::clients::{Classic, Phase, plan};
 use super::consumer::Beat;
@@ -23,17 +22,64 @@ impl Run {
 
     /// A client joins.
     pub(super) fn join(&mut self, client: usize) -> Result<(), String> {
+        self.classics[client].joins();
         let of = self.classics[client].clone();
+        let facts = self.of_consumers(&of.group);
+        if facts.is_some_and(|facts| !facts.has(&of.id)) {
+            // Whoever was given up takes up nothing, whatever it says in this request that it has.
+            self.classics[client].gives_up();
+        }
         let join = JoinFacts {
             id: of.id.clone(),
             instance: of.instance.clone(),
             session_ms: of.session_ms,
             rebalance_ms: of.rebalance_ms,
+            asks_for_id: of.asks_for_id,
+            protocol_type: of.protocol_type.to_owned(),
+            offers: of.offers(),
         };
-        let waiter = self.ask(&of.group, Asked::Join { client, join });
+        let size_max = self.bed.size_max;
+        // One that nobody is in becomes a classic group.
+        let facts = self
+            .of_consumers(&of.group)
+            .filter(|facts| !facts.is_empty());
+        let due = facts.map(|facts| facts.due_join(&join, size_max));
+        let waiter = self.ask(&of.group, Asked::Join { client, join, due });
         self.classics[client].phase = Phase::Joining(waiter);
         let request = join_request(&of);
         let group = &of.group;
+        let what = self
+            .bed
+            .run(|shard, moment| shard.join(group, request, Waiter(waiter), moment));
+        self.happened(Some(waiter), what)
+    }
+
+    /// Somebody whose protocols nobody shares would join a group with members.
+    pub(super) fn intrude(&mut self, group: &str) -> Result<(), String> {
+        let now_ms = self.bed.now_ms;
+        let has_members = match self.of_consumers(group) {
+            Some(facts) => !facts.is_empty(),
+            None => self.of_classic(group).has_members(now_ms),
+        };
+        if !has_members {
+            return Ok(());
+        }
+        let request = Join {
+            member_id: String::new(),
+            instance_id: None,
+            client_id: "intruder".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            session_timeout_ms: 2_000,
+            rebalance_timeout_ms: 2_000,
+            protocol_type: "intrusion".to_owned(),
+            protocols: vec![Protocol {
+                name: "range".to_owned(),
+                metadata: Bytes::new(),
+            }],
+            requires_known_member_id: false,
+            supports_skipping_assignment: false,
+        };
+        let waiter = self.ask(group, Asked::Intrude);
         let what = self
             .bed
             .run(|shard, moment| shard.join(group, request, Waiter(waiter), moment));
@@ -81,7 +127,15 @@ impl Run {
             assignments: assignments.collect(),
         };
         let request = self.bed.meddler.sync(group, request);
-        let waiter = self.ask(group, Asked::Sync { client, who, plan });
+        let facts = self.of_consumers(group);
+        let due = facts.map(|facts| facts.due_sync(&who));
+        let asked = Asked::Sync {
+            client,
+            who,
+            plan,
+            due,
+        };
+        let waiter = self.ask(group, asked);
         let what = self
             .bed
             .run(|shard, moment| shard.sync(group, request, Waiter(waiter), moment));
@@ -96,7 +150,9 @@ impl Run {
         who: Who,
     ) -> Result<(), String> {
         let request = self.bed.meddler.who(group, identity(&who));
-        let waiter = self.ask(group, Asked::Beat { client, who });
+        let facts = self.of_consumers(group);
+        let due = facts.map(|facts| facts.due_heartbeat(&who));
+        let waiter = self.ask(group, Asked::Beat { client, who, due });
         let what = self
             .bed
             .run(|shard, moment| shard.heartbeat(group, &request, Waiter(waiter), moment));
@@ -113,7 +169,9 @@ impl Run {
             member_id: id.clone(),
             instance_id: instance.clone(),
         };
-        let waiter = self.ask(group, Asked::Leave { id, instance });
+        let facts = self.of_consumers(group);
+        let due = facts.map(|facts| facts.due_leave(&id, instance.as_deref()));
+        let waiter = self.ask(group, Asked::Leave { id, instance, due });
         let what = self
             .bed
             .run(|shard, moment| shard.leave(group, vec![leave], Waiter(waiter), moment));
@@ -141,13 +199,21 @@ impl Run {
             leader_epoch: 3,
             metadata: wanted.metadata.clone(),
         });
+        let knows_epochs = self.random.u8(..16) > 0;
         let request = OffsetCommit {
             commits: commits.collect(),
             who: self.bed.meddler.who(group, identity(&who)),
-            knows_epochs: cast::is_of_consumers(group),
+            knows_epochs,
             retention_ms: None,
         };
-        let waiter = self.ask(group, Asked::Commit { who, wanted });
+        let waiter = self.ask(
+            group,
+            Asked::Commit {
+                who,
+                wanted,
+                knows_epochs,
+            },
+        );
         let what = self
             .bed
             .run(|shard, moment| shard.commit(group, &request, Waiter(waiter), moment));
@@ -184,9 +250,8 @@ impl Run {
         client: Option<usize>,
         beat: Beat,
     ) -> Result<(), String> {
-        let facts = self.consumer_facts.get(group);
-        let exists = facts.is_some_and(super::consumer::ConsumerFacts::exists);
-        let expected = facts.cloned().unwrap_or_default().expected(exists, &beat);
+        let facts = self.of_consumers(group).cloned().unwrap_or_default();
+        let expected = facts.expected(self.bed.size_max, &beat);
         let request = ConsumerHeartbeat {
             member_id: beat.id.clone(),
             epoch: beat.epoch,
@@ -234,6 +299,10 @@ fn identity(who: &Who) -> Identity {
 
 fn join_request(of: &Classic) -> Join {
     let number = |ms: u64| i32::try_from(ms).expect("a timeout");
+    let protocols = of.offers().into_iter().map(|(name, said)| Protocol {
+        name,
+        metadata: Bytes::from(said),
+    });
     Join {
         member_id: of.id.clone(),
         instance_id: of.instance.clone(),
@@ -241,28 +310,9 @@ fn join_request(of: &Classic) -> Join {
         client_host: "/127.0.0.1".to_owned(),
         session_timeout_ms: number(of.session_ms),
         rebalance_timeout_ms: number(of.rebalance_ms),
-        protocol_type: "consumer".to_owned(),
-        protocols: vec![Protocol {
-            name: "range".to_owned(),
-            metadata: subscription(of.topics.iter()),
-        }],
+        protocol_type: of.protocol_type.to_owned(),
+        protocols: protocols.collect(),
         requires_known_member_id: of.asks_for_id,
         supports_skipping_assignment: of.asks_for_id,
     }
-}
-
-/// A subscription of version 0, as consumers write it.
-fn subscription<'a>(topics: impl ExactSizeIterator<Item = &'a String>) -> Bytes {
-    let mut bytes = vec![0, 0];
-    bytes.extend(
-        i32::try_from(topics.len())
-            .expect("few topics")
-            .to_be_bytes(),
-    );
-    for topic in topics {
-        bytes.extend(i16::try_from(topic.len()).expect("a name").to_be_bytes());
-        bytes.extend(topic.bytes());
-    }
-    bytes.extend((-1_i32).to_be_bytes());
-    Bytes::from(bytes)
 }

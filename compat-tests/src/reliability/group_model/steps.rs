@@ -1,19 +1,10 @@
-//! What happens next is drawn by chance; in the end all is quiet, and the groups must settle.
+//! What happens next is drawn by chance.
 
-use std::collections::BTreeMap;
-
-use super::bed::{EXPIRY_INTERVAL_MS, RETENTION_MS};
-use super::cast::GROUPS;
+use super::cast::{GROUPS, MIXED};
 use super::classic::{Plan, Who};
 use super::clients::Phase;
 use super::consumer::Beat;
 use super::run::{Run, who_is};
-
-/// How long a round of heartbeats is.
-const ROUND_MS: u64 = 300;
-/// In how many rounds groups must settle: timeouts of a few seconds, some of which follow upon
-/// each other, and ten seconds between two looks at regular expressions.
-const ROUNDS_MAX: usize = 200;
 
 impl Run {
     /// One step.
@@ -64,6 +55,11 @@ impl Run {
                 };
                 self.commit(group, who)?;
             }
+            980..984 => {
+                let group = self.group();
+                self.intrude(group)?;
+            }
+            984..992 => self.is_flood = !self.is_flood,
             _ => self.check_replay()?,
         }
         if self.random.u8(..10) < 6 {
@@ -115,7 +111,7 @@ impl Run {
     }
 
     /// A client does what is next; by chance, something else.
-    fn act_as_classic(&mut self, client: usize, chance: u32) -> Result<(), String> {
+    pub(super) fn act_as_classic(&mut self, client: usize, chance: u32) -> Result<(), String> {
         let of = self.classics[client].clone();
         match (of.phase, chance) {
             (Phase::Off, _) => {
@@ -146,9 +142,15 @@ impl Run {
         }
     }
 
-    fn act_as_consumer(&mut self, client: usize, chance: u32) -> Result<(), String> {
+    pub(super) fn act_as_consumer(&mut self, client: usize, chance: u32) -> Result<(), String> {
         let of = self.consumers[client].clone();
+        let ebbs = of.group == MIXED && !self.is_flood;
         match (of.is_on, of.waits, chance) {
+            (false, ..) if ebbs => Ok(()),
+            (true, None, 0..10) if ebbs => {
+                self.consumers[client].is_on = false;
+                Ok(())
+            }
             (false, ..) => {
                 let id = format!("member-{}", self.bed.waiter());
                 self.consumers[client].start(id);
@@ -163,7 +165,7 @@ impl Run {
                 self.consumers[client].is_on = false;
                 Ok(())
             }
-            (true, None, 3..7) if of.epoch > 0 => {
+            (true, None, _) if of.epoch > 0 && (ebbs || (3..7).contains(&chance)) => {
                 self.consumers[client].is_on = false;
                 let epoch = match of.instance.is_some() && self.random.bool() {
                     true => -2,
@@ -222,9 +224,10 @@ impl Run {
         if self.random.u8(..8) == 0 {
             who.instance = Some("one".to_owned());
         }
-        let is_of_consumers = super::cast::is_of_consumers(&group);
-        match self.random.u8(..4) {
-            0 if is_of_consumers => {
+        let of_consumers = group.starts_with("consumer") || (group == MIXED && self.random.bool());
+        match self.random.u8(..5) {
+            4 => self.fetch(&group, &who),
+            0 if of_consumers => {
                 // The answer may tell somebody else what the member would have to know.
                 let mut clients = self.consumers.iter_mut();
                 if let Some(client) = clients.find(|client| client.id == who.id) {
@@ -239,130 +242,9 @@ impl Run {
                 self.beat(&group, None, beat)
             }
             0 => self.sync_as(&group, None, who, Plan::new()).map(drop),
-            1 if is_of_consumers => Ok(()),
+            1 if group.starts_with("consumer") => Ok(()),
             1 => self.heartbeat(&group, None, who),
             _ => self.commit(&group, who),
         }
-    }
-
-    /// Who runs goes on, and does what is to be done; everything must come to rest.
-    pub(super) fn settle(&mut self) -> Result<(), String> {
-        for name in ["a", "b"] {
-            if !self.bed.known.topics.contains_key(name) {
-                self.bed.create(name, 3);
-            }
-        }
-        self.stop_doubles();
-        let mut settled = Ok(());
-        for round in 0..ROUNDS_MAX {
-            for client in 0..self.classics.len() {
-                if self.classics[client].phase != Phase::Off {
-                    self.act_as_classic(client, 99)?;
-                    self.bed.sync(usize::MAX);
-                    self.deliver()?;
-                }
-            }
-            for client in 0..self.consumers.len() {
-                if self.consumers[client].is_on {
-                    self.consumers[client].revoke();
-                    self.act_as_consumer(client, 99)?;
-                    self.bed.sync(usize::MAX);
-                    self.deliver()?;
-                }
-            }
-            self.pass(ROUND_MS)?;
-            self.bed.sync(usize::MAX);
-            self.deliver()?;
-            if round % 8 == 7 {
-                settled = self.check_settled();
-                if settled.is_ok() {
-                    return self.check_replay();
-                }
-            }
-        }
-        settled
-    }
-
-    /// Two consumers that have one instance id would wait for each other for ever.
-    fn stop_doubles(&mut self) {
-        let mut seen = Vec::new();
-        for client in &mut self.consumers {
-            if let (true, Some(instance)) = (client.is_on, &client.instance) {
-                client.is_on = !seen.contains(instance);
-                seen.push(instance.clone());
-            }
-        }
-    }
-
-    fn check_settled(&self) -> Result<(), String> {
-        let mut groups = BTreeMap::<&str, Vec<_>>::new();
-        for client in self
-            .classics
-            .iter()
-            .filter(|client| client.phase != Phase::Off)
-        {
-            groups.entry(&client.group).or_default().push(client);
-        }
-        for (group, clients) in groups {
-            let Some(facts) = self.classic_facts.get(group) else {
-                return Err(format!("{group} has never been heard of"));
-            };
-            facts.check_settled()?;
-            let is_in = |phase, generation| phase == Phase::In && generation == facts.generation;
-            let are_in = clients
-                .iter()
-                .all(|each| is_in(each.phase, each.generation));
-            if !are_in || clients.len() != facts.size() {
-                return Err(format!("not all are in {group}: {clients:?}; {facts:?}"));
-            }
-            let mut has: Vec<_> = clients.iter().flat_map(|client| &client.has).collect();
-            has.sort_unstable();
-            let count = has.len();
-            has.dedup();
-            if count != has.len() || count != facts.planned() {
-                return Err(format!("{group} reads {has:?}; {facts:?}"));
-            }
-        }
-        self.check_consumers_settled()
-    }
-
-    fn check_consumers_settled(&self) -> Result<(), String> {
-        let members: Vec<_> = self
-            .consumers
-            .iter()
-            .filter(|client| client.is_on)
-            .collect();
-        let subscribes = |name: &String| {
-            members
-                .iter()
-                .any(|client| client.expression.is_some() || client.topics.contains(name))
-        };
-        let topics = self.bed.known.topics.iter();
-        let wanted = topics.filter(|(name, _)| subscribes(name));
-        let mut all: Vec<_> = wanted
-            .flat_map(|(_, topic)| (0..topic.partitions).map(|each| (topic.id, each)))
-            .collect();
-        all.sort_unstable();
-        let mut has: Vec<_> = members
-            .iter()
-            .flat_map(|client| client.has.iter().copied())
-            .collect();
-        has.sort_unstable();
-        match has == all {
-            true => Ok(()),
-            false => Err(format!(
-                "{has:?} is read of {all:?}: {members:?}; {:?}",
-                self.consumer_facts
-            )),
-        }
-    }
-
-    /// Everybody goes, and much later nothing is left of what was committed.
-    pub(super) fn grow_old(&mut self) -> Result<(), String> {
-        let retention = RETENTION_MS + 3 * EXPIRY_INTERVAL_MS;
-        // Every member is missed first, the slowest within minutes.
-        let ms = u64::try_from(retention).expect("a time") + 600_000;
-        self.pass(ms)?;
-        self.offsets.check_expired(self.bed.wall_ms(), |_| true)
     }
 }

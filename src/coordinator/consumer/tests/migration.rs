@@ -3,179 +3,12 @@
 use bytes::Bytes;
 
 use super::bench::{Bench, Client, GROUP, REBALANCE_MS, settle};
+use super::classics::{Classic, assigned, joined};
 use crate::coordinator::Migration;
-use crate::coordinator::classic::{Join, Joined, Leave, Protocol, Sync, Synced};
+use crate::coordinator::classic::Join;
 use crate::coordinator::consumer::{ConsumerHeartbeat, Partitions};
-use crate::coordinator::{Failure, GroupKind, Identity, Reply, Waiter};
-use crate::wire::consumer_protocol::{Assignment, Subscription, TopicPartitions};
-use crate::wire::{Schema, Writer};
-
-/// A consumer that speaks the classic protocol, in its cooperative form (KIP-429).
-struct Classic {
-    id: String,
-    instance_id: Option<String>,
-    generation: i32,
-    topics: Vec<String>,
-    owned: Vec<TopicPartitions>,
-}
-
-const SESSION_MS: i32 = 10_000;
-
-fn metadata(topics: &[String], owned: &[TopicPartitions]) -> Bytes {
-    let subscription = Subscription {
-        topics: topics.to_vec(),
-        owned_partitions: owned.to_vec(),
-        ..Subscription::default()
-    };
-    let mut writer = Writer::new();
-    writer.i16(2);
-    subscription.write(&mut writer, 2).unwrap();
-    writer.into_bytes().into()
-}
-
-impl Classic {
-    fn new(topics: &[&str]) -> Self {
-        Self {
-            id: String::new(),
-            instance_id: None,
-            generation: -1,
-            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            owned: Vec::new(),
-        }
-    }
-
-    fn request(&self) -> Join {
-        Join {
-            member_id: self.id.clone(),
-            instance_id: self.instance_id.clone(),
-            client_id: "old".to_owned(),
-            client_host: "/127.0.0.1".to_owned(),
-            session_timeout_ms: SESSION_MS,
-            rebalance_timeout_ms: i32::try_from(REBALANCE_MS).unwrap(),
-            protocol_type: "consumer".to_owned(),
-            protocols: vec![Protocol {
-                name: "cooperative-sticky".to_owned(),
-                metadata: metadata(&self.topics, &self.owned),
-            }],
-            requires_known_member_id: true,
-            supports_skipping_assignment: true,
-        }
-    }
-
-    fn send(&self, bench: &mut Bench) -> Waiter {
-        let request = self.request();
-        bench.run(|shard, waiter, moment| shard.join(GROUP, request, waiter, moment))
-    }
-
-    fn try_join(&mut self, bench: &mut Bench) -> Result<Joined, Failure> {
-        let waiter = self.send(bench);
-        let joined = joined(bench, waiter).expect("an answer");
-        if let Some(failure) = joined.failure {
-            if failure == Failure::MemberIdRequired {
-                self.id = joined.member_id;
-                return self.try_join(bench);
-            }
-            return Err(failure);
-        }
-        self.id.clone_from(&joined.member_id);
-        self.generation = joined.generation;
-        Ok(joined)
-    }
-
-    fn sync(&mut self, bench: &mut Bench, assign: &[(String, Bytes)]) -> Result<usize, Failure> {
-        let request = Sync {
-            member_id: self.id.clone(),
-            instance_id: self.instance_id.clone(),
-            generation: self.generation,
-            protocol_type: Some("consumer".to_owned()),
-            protocol: Some("cooperative-sticky".to_owned()),
-            assignments: assign.to_vec(),
-        };
-        let waiter = bench.run(|shard, waiter, moment| shard.sync(GROUP, request, waiter, moment));
-        match bench.answer(waiter) {
-            Some(Reply::Synced(Synced {
-                failure: Some(failure),
-                ..
-            })) => Err(failure),
-            Some(Reply::Synced(synced)) => {
-                let assignment = Assignment::from_bytes(&synced.assignment).unwrap();
-                self.owned = assignment.assigned_partitions;
-                Ok(self.count())
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.owned.iter().map(|topic| topic.partitions.len()).sum()
-    }
-
-    fn beat(&self, bench: &mut Bench) -> Result<(), Failure> {
-        let who = Identity {
-            member_id: self.id.clone(),
-            instance_id: self.instance_id.clone(),
-            generation: self.generation,
-        };
-        let waiter =
-            bench.run(|shard, waiter, moment| shard.heartbeat(GROUP, &who, waiter, moment));
-        match bench.answer(waiter) {
-            Some(Reply::Alive(alive)) => alive,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Does what a heartbeat asks for, in a consumer group.
-    fn follow(&mut self, bench: &mut Bench) {
-        match self.beat(bench) {
-            Ok(()) => {}
-            Err(Failure::RebalanceInProgress) => {
-                self.try_join(bench).expect("joins");
-                self.sync(bench, &[]).expect("syncs");
-            }
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
-    /// Joins a classic group as its only member, and takes all partitions of the topic.
-    fn begin(topic: &str, partitions: i32, bench: &mut Bench) -> Self {
-        let mut classic = Self::new(&[topic]);
-        classic.try_join(bench).expect("joins");
-        let all = assigned(topic, &(0..partitions).collect::<Vec<_>>());
-        let id = classic.id.clone();
-        classic.sync(bench, &[(id, all)]).expect("syncs");
-        classic
-    }
-
-    fn leave(&self, bench: &mut Bench) {
-        let leaving = vec![Leave {
-            member_id: self.id.clone(),
-            instance_id: self.instance_id.clone(),
-        }];
-        let waiter = bench.run(|shard, waiter, moment| shard.leave(GROUP, leaving, waiter, moment));
-        match bench.answer(waiter) {
-            Some(Reply::Left(Ok(left))) => assert_eq!(left[0].failure, None),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn assigned(topic: &str, partitions: &[i32]) -> Bytes {
-    let assignment = Assignment {
-        assigned_partitions: vec![TopicPartitions {
-            topic: topic.to_owned(),
-            partitions: partitions.to_vec(),
-        }],
-        user_data: None,
-    };
-    assignment.to_bytes(2).unwrap()
-}
-
-fn joined(bench: &mut Bench, waiter: Waiter) -> Option<Joined> {
-    match bench.answer(waiter)? {
-        Reply::Joined(joined) => Some(*joined),
-        other => panic!("{other:?}"),
-    }
-}
+use crate::coordinator::{Failure, GroupKind};
+use crate::wire::consumer_protocol::Assignment;
 
 fn kind(bench: &Bench) -> GroupKind {
     bench.shard.list().next().expect("a group").kind
@@ -491,4 +324,111 @@ fn a_static_member_changes_its_protocol_and_keeps_its_place() {
     assert_eq!(kind(&bench), GroupKind::Classic);
     let joined = back.try_join(&mut bench).unwrap();
     assert_eq!(joined.members.len(), 1);
+}
+
+#[test]
+fn a_downgrade_leaves_every_member_what_it_has() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    // It shall have some of the partitions, all of which the first one still has.
+    let mut second = Classic::new(&["t"]);
+    second.try_join(&mut bench).unwrap();
+    new.leave(&mut bench);
+    assert_eq!(kind(&bench), GroupKind::Classic);
+    // The rebalance is due, and has not begun.
+    assert_eq!(second.sync(&mut bench, &[]), Ok(0));
+    assert_eq!(old.count(), 4);
+    bench.pass(0);
+    let again = Failure::RebalanceInProgress;
+    assert_eq!(second.sync(&mut bench, &[]), Err(again));
+}
+
+#[test]
+fn what_a_member_has_stays_its_own_through_a_migration_and_back() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    // The old one shall have two partitions, and reads on all four: nobody has told it yet.
+    new.leave(&mut bench);
+    bench.pass(0);
+    let mut next = Client::new("next", &["t"]);
+    next.join(&mut bench);
+    assert_eq!(kind(&bench), GroupKind::Consumer);
+    assert_eq!(next.told.take(), Some(Partitions::new()));
+    for _ in 0..4 {
+        old.try_join(&mut bench).unwrap();
+        old.sync(&mut bench, &[]).unwrap();
+        next.follow(&mut bench);
+    }
+    assert_eq!((old.count(), next.owned.count()), (2, 2));
+}
+
+#[test]
+fn what_no_leader_has_assigned_yet_is_assigned_by_a_migration() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic {
+        instance_id: Some("one".to_owned()),
+        ..Classic::new(&["t"])
+    };
+    // It leads, and has not assigned yet when it comes back with the consumer protocol.
+    old.try_join(&mut bench).unwrap();
+    let mut new = Client::static_("new", "one", &["t"]);
+    new.join(&mut bench);
+    assert_eq!(kind(&bench), GroupKind::Consumer);
+    new.follow(&mut bench);
+    assert_eq!(new.owned.count(), 4);
+}
+
+#[test]
+fn a_rebalance_that_a_member_began_after_a_downgrade_is_not_begun_again() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    new.leave(&mut bench);
+    let joined = old.try_join(&mut bench).unwrap();
+    assert_eq!(joined.leader, old.id);
+    bench.pass(0);
+    let (id, all) = (old.id.clone(), assigned("t", &[0, 1, 2, 3]));
+    assert_eq!(old.sync(&mut bench, &[(id, all)]), Ok(4));
+}
+
+#[test]
+fn a_rebalance_that_a_downgrade_owes_outlives_the_broker() {
+    let mut bench = Bench::new(&[("t", 4)]);
+    let mut old = Classic::begin("t", 4, &mut bench);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    for _ in 0..4 {
+        old.follow(&mut bench);
+        new.follow(&mut bench);
+    }
+    assert_eq!(old.count(), 2);
+    // What the new one has is nobody's once it has left.
+    new.leave(&mut bench);
+    bench.restart();
+    assert_eq!(old.beat(&mut bench), Err(Failure::RebalanceInProgress));
+    let joined = old.try_join(&mut bench).unwrap();
+    assert_eq!((joined.members.len(), &joined.leader), (1, &old.id));
+    let all = assigned("t", &[0, 1, 2, 3]);
+    let id = old.id.clone();
+    assert_eq!(old.sync(&mut bench, &[(id, all)]), Ok(4));
+    // It is over, and is not repeated.
+    bench.restart();
+    assert_eq!(old.beat(&mut bench), Ok(()));
+}
+
+#[test]
+fn a_group_that_was_empty_when_the_broker_started_rebalances_once() {
+    let mut bench = Bench::new(&[("t", 1)]);
+    let mut new = Client::new("new", &["t"]);
+    new.join(&mut bench);
+    new.leave(&mut bench);
+    bench.restart();
+    let old = Classic::begin("t", 1, &mut bench);
+    bench.pass(0);
+    assert_eq!((old.generation, old.beat(&mut bench)), (1, Ok(())));
 }

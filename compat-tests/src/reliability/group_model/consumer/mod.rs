@@ -1,9 +1,16 @@
 //! What must be true of consumer groups, as far as answers and records tell: epochs, who may
 //! speak, and that no partition is with two members.
+//!
+//! Members speak the consumer protocol ([`beats`]) or the classic one ([`classics`]); a group may
+//! change its kind under them ([`migration`]).
+
+mod batch;
+mod beats;
+mod classics;
+mod migration;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use klamm::coordinator::Failure;
 use klamm::wire::groups::{AssignedTopic, GroupRecord};
 
 use super::bed::CONSUMER_SESSION_MS;
@@ -34,10 +41,53 @@ struct Member {
     previous: i32,
     assigned: Parts,
     revoking: Parts,
+    /// Where it stands, as records number that.
+    state: i8,
+    /// Names that it subscribes to.
+    topics: Vec<String>,
+    /// Whether it subscribes by an expression, too.
+    describes: bool,
+    /// Whether it speaks the classic protocol.
+    is_classic: bool,
+    session_ms: u64,
     /// When something was heard of it last.
     heard_ms: u64,
-    /// Since when it has to give up partitions.
-    revoking_since: u64,
+    /// Since when it has to give up partitions; who speaks the classic protocol has other limits,
+    /// and keeps to them when it goes on in the consumer protocol.
+    revoking_since: Option<u64>,
+    /// Since when a classic member has been told to join again.
+    joins_since: Option<u64>,
+    /// Since when a classic member has to ask for what it has.
+    syncs_since: Option<u64>,
+}
+
+impl Member {
+    /// What it has to give up it was told now.
+    fn revokes(&mut self, now_ms: u64) {
+        let revokes = !self.is_classic && !self.revoking.is_empty();
+        self.revoking_since = revokes.then_some(now_ms);
+    }
+
+    /// When it is gone unless something is heard of it.
+    fn ends_ms(&self) -> u64 {
+        let steps = [self.revoking_since, self.joins_since, self.syncs_since];
+        let late = steps.iter().flatten().min();
+        let silent = self.heard_ms + self.session_ms;
+        late.map_or(silent, |since| silent.min(since + self.rebalance_ms))
+    }
+}
+
+/// Whom a request lets go: the member of that id, or of that instance id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goes<'a> {
+    pub(super) id: &'a str,
+    pub(super) instance: Option<&'a str>,
+}
+
+impl Goes<'_> {
+    pub(super) fn is(&self, id: &str, instance: Option<&str>) -> bool {
+        self.id == id || (instance.is_some() && self.instance == instance)
+    }
 }
 
 /// A consumer group.
@@ -64,11 +114,8 @@ impl ConsumerFacts {
     }
 
     fn may_be_gone(&self, id: &str, now_ms: u64) -> bool {
-        self.members.get(id).is_none_or(|member| {
-            let is_late = !member.revoking.is_empty()
-                && now_ms >= member.revoking_since + member.rebalance_ms;
-            is_late || now_ms >= member.heard_ms + CONSUMER_SESSION_MS
-        })
+        let member = self.members.get(id);
+        member.is_none_or(|member| now_ms >= member.ends_ms())
     }
 
     /// Whether records tell of it.
@@ -93,110 +140,19 @@ impl ConsumerFacts {
         self.members.contains_key(id)
     }
 
-    /// What a heartbeat must be answered, by what was known before it: `None` if it is let.
-    pub(super) fn expected(&self, exists: bool, beat: &Beat) -> Option<Failure> {
-        let joins = beat.epoch == 0;
-        if !exists && !joins {
-            return Some(Failure::GroupIdNotFound);
-        }
-        let named = match &beat.instance {
-            Some(instance) => match self.holder(instance) {
-                Some((_, held)) if joins && held.epoch != -2 => {
-                    return Some(Failure::UnreleasedInstanceId);
-                }
-                Some(_) | None if joins => return None,
-                Some((id, _)) if *id != beat.id => return Some(Failure::FencedInstanceId),
-                Some((_, held)) => Some(held),
-                None => return Some(Failure::UnknownMemberId),
-            },
-            None => self.members.get(&beat.id),
-        };
-        let Some(member) = named else {
-            return (!joins).then_some(Failure::UnknownMemberId);
-        };
-        let owns_no_more = || {
-            let owned = beat.owned.as_ref();
-            owned.is_some_and(|owned| owned.is_subset(&member.assigned))
-        };
-        let missed = beat.epoch == member.previous && beat.epoch < member.epoch && owns_no_more();
-        let is_right = beat.epoch < 0 || beat.epoch == member.epoch || missed;
-        (!is_right).then_some(Failure::FencedMemberEpoch)
+    /// Whether it should be a group of the other kind: all of its members, no more than that many,
+    /// speak the classic protocol.
+    pub(super) fn is_of_classics(&self, size_max: usize) -> bool {
+        let mut members = self.members.values();
+        (1..=size_max).contains(&self.members.len()) && members.all(|member| member.is_classic)
     }
 
-    /// A heartbeat was let.
-    pub(super) fn heard(&mut self, id: &str, now_ms: u64) {
-        if let Some(member) = self.members.get_mut(id) {
-            member.heard_ms = now_ms;
-        }
-    }
-
-    /// Records of one batch; `beat` is the heartbeat that led to them, if one did.
-    pub(super) fn records(
-        &mut self,
-        records: &[&GroupRecord],
-        beat: Option<&Beat>,
-        now_ms: u64,
-    ) -> Result<(), String> {
-        let before = self.clone();
-        let mut is_deleted = false;
-        for record in records {
-            is_deleted |= matches!(record, GroupRecord::ConsumerGroup(_, None));
-            self.record(record, now_ms);
-        }
-        if is_deleted {
-            return Ok(());
-        }
-        let wrong = |why: String| Err(format!("{why}; before: {before:?}; after: {self:?}"));
-        if self.epoch < before.epoch || self.target_epoch < before.target_epoch {
-            return wrong("an epoch goes back".to_owned());
-        }
-        if self.target_epoch > self.epoch {
-            return wrong("the target is ahead of the group".to_owned());
-        }
-        for (id, member) in &self.members {
-            let earlier = before.members.get(id).map_or(0, |member| member.epoch);
-            let is_left_or_new = member.epoch == -2 || earlier == -2;
-            if member.epoch < earlier && !is_left_or_new {
-                return wrong(format!("the epoch of {id} goes back"));
-            }
-            if member.epoch > self.target_epoch {
-                return wrong(format!("{id} is ahead of the target"));
-            }
-        }
-        for id in before.members.keys().filter(|id| !self.has(id)) {
-            let leaves = beat.is_some_and(|beat| beat.epoch < 0 && beat.id == *id);
-            let of = before
-                .members
-                .get(id)
-                .and_then(|member| member.instance.as_ref());
-            let is_replaced = beat.is_some_and(|beat| {
-                of.is_some() && beat.epoch == 0 && beat.instance.as_ref() == of
-            });
-            if !leaves && !is_replaced && !before.may_be_gone(id, now_ms) {
-                return wrong(format!("{id} is thrown out"));
-            }
-        }
-        self.check_owners().or_else(wrong)
-    }
-
-    fn check_owners(&self) -> Result<(), String> {
-        let mut owners = BTreeMap::new();
-        for (id, member) in &self.members {
-            for part in member.assigned.union(&member.revoking) {
-                if let Some(other) = owners.insert(*part, id) {
-                    return Err(format!("{part:?} is with {other} and {id}"));
-                }
-            }
-        }
-        let mut owners = BTreeMap::new();
-        for (id, target) in &self.targets {
-            for part in target {
-                if let Some(other) = owners.insert(*part, id) {
-                    return Err(format!("{part:?} shall be with {other} and {id}"));
-                }
-            }
-        }
-        Ok(())
+    /// Whether members subscribe to a topic; `None` if only the coordinator knows.
+    pub(super) fn subscribes(&self, topic: &str) -> Option<bool> {
+        let names = |member: &Member| member.topics.iter().any(|name| name == topic);
+        let is_named = self.members.values().any(names);
+        let is_known = is_named || !self.members.values().any(|member| member.describes);
+        is_known.then_some(is_named)
     }
 
     fn record(&mut self, record: &GroupRecord, now_ms: u64) {
@@ -218,20 +174,29 @@ impl ConsumerFacts {
             }
             GroupRecord::Member(key, Some(value)) => {
                 let new = Member {
+                    session_ms: CONSUMER_SESSION_MS,
                     heard_ms: now_ms,
                     ..Member::default()
                 };
                 let member = self.members.entry(key.member.clone()).or_insert(new);
                 member.instance.clone_from(&value.instance_id);
                 member.rebalance_ms = u64::try_from(value.rebalance_timeout_ms).unwrap_or(0);
+                member.topics.clone_from(&value.subscribed_topic_names);
+                let expression = value.subscribed_topic_regex.as_deref();
+                member.describes = expression.is_some_and(|text| !text.is_empty());
+                let classic = value.classic_member_metadata.as_ref();
+                member.is_classic = classic.is_some();
+                let session_ms = classic.map(|said| u64::try_from(said.session_timeout_ms));
+                member.session_ms = session_ms.map_or(CONSUMER_SESSION_MS, |ms| ms.unwrap_or(0));
             }
             GroupRecord::CurrentAssignment(key, Some(value)) => {
                 if let Some(member) = self.members.get_mut(&key.member) {
+                    member.state = value.state;
                     member.epoch = value.member_epoch;
                     member.previous = value.previous_member_epoch;
                     member.assigned = parts(&value.assigned_partitions);
                     member.revoking = parts(&value.partitions_pending_revocation);
-                    member.revoking_since = now_ms;
+                    member.revokes(now_ms);
                 }
             }
             GroupRecord::CurrentAssignment(_, None)
@@ -249,6 +214,8 @@ impl ConsumerFacts {
         records
             .iter()
             .for_each(|record| facts.record(record, now_ms));
+        let members = facts.members.values_mut();
+        members.for_each(|member| member.revokes(now_ms));
         facts
     }
 
@@ -257,9 +224,9 @@ impl ConsumerFacts {
         let dead = self
             .members
             .iter()
-            .find(|(_, member)| now_ms > member.heard_ms + CONSUMER_SESSION_MS);
+            .find(|(_, member)| now_ms > member.ends_ms());
         match dead {
-            Some(dead) => Err(format!("nothing was heard of {dead:?} for too long")),
+            Some(dead) => Err(format!("{dead:?} should be gone at {now_ms}")),
             None => Ok(()),
         }
     }
