@@ -24,6 +24,7 @@ mod partitions;
 pub mod pattern;
 mod re2;
 mod re2_classes;
+mod re2_items;
 mod reconcile;
 mod request;
 #[cfg(test)]

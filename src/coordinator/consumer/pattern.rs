@@ -2,8 +2,8 @@
 //!
 //! A topic is subscribed to if the expression matches its whole name. Names of topics are ASCII, so
 //! an expression is compiled for bytes: `\d`, `\w`, `\s` and `\b` are about ASCII in RE2 anyway. It
-//! is read with RE2's syntax and rewritten for the engine here first (`translate`). The engine
-//! runs in linear time, as RE2 does.
+//! is read with RE2's syntax and rewritten for the engine here first. The engine runs in linear
+//! time, as RE2 does.
 
 use regex::bytes::{Regex, RegexBuilder};
 
