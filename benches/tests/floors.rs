@@ -23,7 +23,7 @@ struct Floor {
     process: Child,
     stdout: BufReader<ChildStdout>,
     address: String,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Floor {
@@ -42,7 +42,7 @@ impl Floor {
             process,
             stdout,
             address: address.trim().to_owned(),
-            _data: data,
+            data,
         }
     }
 
@@ -116,6 +116,23 @@ fn the_verifier_takes_what_sendfile_serves() {
         let read = floor.bench(&["consume", "--partition-bytes", bytes]);
         assert_eq!(read["consumed"]["records"], sent["produced"]["records"]);
         assert_eq!(read["faults"]["total"], 0, "{read}");
+    }
+}
+
+#[test]
+fn what_receive_has_stored_can_be_copied() {
+    let floor = Floor::start("receive");
+    let sent = floor.produce();
+    let copied = Command::new(FLOOR)
+        .args(["copy", "--data"])
+        .arg(floor.data.path())
+        .output()
+        .unwrap();
+    let last: Value = serde_json::from_slice(&copied.stdout).unwrap();
+    assert_eq!(last["bytes"], sent["produced"]["bytes"]);
+    for partition in 0..2 {
+        let read = |kind| std::fs::read(floor.data.path().join(format!("{partition}.{kind}")));
+        assert!(read("log").unwrap() == read("copy").unwrap());
     }
 }
 

@@ -1,7 +1,8 @@
 //! A floor as a process: `floor MODE --listen HOST:PORT --data DIR --partitions N`.
 //!
 //! The first line on stdout is the address. It serves until SIGTERM or SIGINT, and then says as a
-//! line of JSON what processor time it took, its start included.
+//! line of JSON what processor time it took, its start included. `floor copy --data DIR` does not
+//! listen: it copies the logs in DIR, such as those that `receive` has left there, and says so.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -10,8 +11,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use klamm_benches::{Files, Floor, GroupCommit, Log, Null, PingPong, Topic, start};
-use serde_json::json;
+use klamm_benches::{Files, Floor, GroupCommit, Log, Null, PingPong, Topic, copy_logs, start};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The bare cost of a broker's work, for `klamm bench`.
@@ -47,6 +48,15 @@ enum Mode {
     Commit,
     /// The same with one file for all partitions.
     CommitOne,
+    /// No server: read, check and write all batches of the logs in a directory.
+    Copy,
+}
+
+impl Args {
+    fn directory(&self) -> io::Result<&Path> {
+        let missing = || io::Error::new(io::ErrorKind::InvalidInput, "--data is missing");
+        self.data.as_deref().ok_or_else(missing)
+    }
 }
 
 impl Mode {
@@ -67,6 +77,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<()> {
+    if args.mode == Mode::Copy {
+        let bytes = copy_logs(args.directory()?)?;
+        return tell(args, json!(bytes));
+    }
     let topic = Topic {
         name: args.topic.clone(),
         partitions: args.partitions,
@@ -91,25 +105,27 @@ fn run(args: &Args) -> io::Result<()> {
             _ = interrupted.recv() => {}
         }
     });
-    let cpu = cpu().as_secs_f64();
-    println!("{}", json!({"floor": args.mode.name(), "cpu_seconds": cpu}));
-    Ok(())
+    tell(args, Value::Null)
+}
+
+/// The last line; `bytes` of the modes that know how many they had.
+fn tell(args: &Args, bytes: Value) -> io::Result<()> {
+    let (floor, cpu) = (args.mode.name(), cpu().as_secs_f64());
+    let last = json!({"floor": floor, "cpu_seconds": cpu, "bytes": bytes});
+    writeln!(io::stdout(), "{last}")
 }
 
 fn floor(args: &Args, topic: &Topic) -> io::Result<Box<dyn Floor>> {
-    let directory = || {
-        let missing = || io::Error::new(io::ErrorKind::InvalidInput, "--data is missing");
-        args.data.as_deref().ok_or_else(missing)
-    };
-    let log = |directory: &Path, readers| Log::create(directory, topic, readers);
-    let commit = |directory: &Path, files| GroupCommit::create(directory, topic, files);
+    let log = |readers| Log::create(args.directory()?, topic, readers);
+    let commit = |files| GroupCommit::create(args.directory()?, topic, files);
     Ok(match args.mode {
         Mode::PingPong => Box::new(PingPong),
         Mode::Null => Box::new(Null),
-        Mode::Receive => Box::new(log(directory()?, false)?),
-        Mode::Sendfile => Box::new(log(directory()?, true)?),
-        Mode::Commit => Box::new(commit(directory()?, Files::Each)?),
-        Mode::CommitOne => Box::new(commit(directory()?, Files::One)?),
+        Mode::Receive => Box::new(log(false)?),
+        Mode::Sendfile => Box::new(log(true)?),
+        Mode::Commit => Box::new(commit(Files::Each)?),
+        Mode::CommitOne => Box::new(commit(Files::One)?),
+        Mode::Copy => return Err(io::ErrorKind::Unsupported.into()),
     })
 }
 
