@@ -1,0 +1,80 @@
+//! Where the figures were taken.
+
+use std::fs::read_to_string;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::measure::Bench;
+
+/// Versions, machine and settings.
+pub(crate) fn describe(bench: &Bench) -> Value {
+    let kafka = bench.kafka.as_ref().map(|kafka| {
+        json!({
+            "version": kafka.version,
+            "java": kafka.java,
+            "warm_up_seconds": kafka.warm_up,
+        })
+    });
+    json!({
+        "klamm": klamm_version(bench),
+        "kafka": kafka,
+        "kernel": first_line("/proc/sys/kernel/osrelease"),
+        "processor": processor(&read("/proc/cpuinfo")),
+        "processors": std::thread::available_parallelism().map_or(0, usize::from),
+        "memory_kib": number_of("MemTotal:", &read("/proc/meminfo")),
+        "load": load(),
+        "rounds": bench.rounds,
+        "quick": bench.quick,
+    })
+}
+
+/// Processes that want to run, of the last minute: what else the machine has to do.
+pub(crate) fn load() -> f64 {
+    let line = first_line("/proc/loadavg");
+    let first = line.split_ascii_whitespace().next();
+    first.and_then(|load| load.parse().ok()).unwrap_or(0.0)
+}
+
+fn klamm_version(bench: &Bench) -> String {
+    let output = Command::new(&bench.tools.klamm).arg("--version").output();
+    let said = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
+fn processor(info: &str) -> String {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    let model = lines.find(|(key, _)| key.trim() == "model name");
+    model.map_or_else(String::new, |(_, name)| name.trim().to_owned())
+}
+
+fn number_of(key: &str, info: &str) -> u64 {
+    let mut words = info
+        .split_ascii_whitespace()
+        .skip_while(|word| *word != key);
+    words
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+fn first_line(path: &str) -> String {
+    read(path).lines().next().unwrap_or_default().to_owned()
+}
+
+/// What cannot be read is not told.
+fn read(path: &str) -> String {
+    read_to_string(path).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processor_and_the_memory_are_found_by_their_names() {
+        let info = "processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\n";
+        assert_eq!(processor(info), "Some CPU @ 3 GHz");
+        assert_eq!(number_of("MemTotal:", "MemTotal:  17 kB\n"), 17);
+    }
+}

@@ -1,0 +1,201 @@
+//! `pairs`: Klamm beside the floor and beside Apache Kafka, in turns.
+//!
+//! Each row (`rows.rs`) is work that all its sides do, a few figures, and gates. Every server is a
+//! process on loopback, driven by `klamm bench`; what it cost is read from `/proc`. Sides take turns
+//! in rounds, a ratio is that of a round, and what counts is the median: other work on the machine
+//! then moves all sides alike. Exit code 1 if a gate is missed or a row could not be measured.
+
+mod client;
+mod figure;
+mod gate;
+mod generator;
+mod kafka;
+mod machine;
+mod measure;
+mod process;
+mod report;
+mod row;
+mod rows;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+use crate::kafka::Kafka;
+use crate::measure::Bench;
+use crate::report::Report;
+use crate::row::Row;
+use crate::server::{Tools, clear};
+
+/// Klamm beside the floor and beside Apache Kafka, in turns.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Rows to measure; all, if none is named.
+    rows: Vec<String>,
+    /// Say which rows there are.
+    #[arg(long)]
+    list: bool,
+    /// A fifth of the work, and three rounds.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds [default: 7; with --quick: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pairs: Option<u16>,
+    /// A directory with the jars of Apache Kafka; needs Java [env: KAFKA_LIBS]
+    #[arg(long, value_name = "DIR")]
+    kafka: Option<PathBuf>,
+    /// Leave Kafka out, whatever --kafka says.
+    #[arg(long)]
+    without_kafka: bool,
+    /// Write everything that was measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The release build of Klamm [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    klamm: Option<PathBuf>,
+    /// Where servers have their data, which is removed [default: a new directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all is well.
+fn run(args: &Args) -> Result<bool, String> {
+    let rows = chosen(&args.rows)?;
+    if args.list {
+        for row in rows {
+            println!("{:16} [{}] {}", row.name, row.mode.name(), row.line);
+        }
+        return Ok(true);
+    }
+    let scratch = Scratch::new(args.scratch.as_deref())?;
+    let bench = bench(args, &rows, &scratch)?;
+    let mut told = json!({"about": machine::describe(&bench), "rows": []});
+    let mut failed = Vec::new();
+    for row in rows {
+        let name = row.name;
+        let before = machine::load();
+        let (mut row, well) = measure(&bench, row);
+        if !well {
+            failed.push(name);
+        }
+        if let Some(row) = row.as_object_mut() {
+            row.insert("load".to_owned(), json!([before, machine::load()]));
+        }
+        if let Some(rows) = told.get_mut("rows").and_then(Value::as_array_mut) {
+            rows.push(row);
+        }
+        // After each row: a run of all of them takes long.
+        if let Some(path) = &args.json {
+            write(path, &told)?;
+        }
+    }
+    if !failed.is_empty() {
+        println!("missed: {}", failed.join(" "));
+    }
+    Ok(failed.is_empty())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Row>, String> {
+    let all = rows::rows();
+    let unknown = names
+        .iter()
+        .find(|name| all.iter().all(|row| row.name != name.as_str()));
+    if let Some(name) = unknown {
+        return Err(format!("there is no row {name}; see --list"));
+    }
+    let wanted = |row: &Row| names.is_empty() || names.iter().any(|name| name == row.name);
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+fn bench(args: &Args, rows: &[Row], scratch: &Scratch) -> Result<Bench, String> {
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let tools = Tools {
+        klamm: args
+            .klamm
+            .clone()
+            .unwrap_or_else(|| here.with_file_name("klamm")),
+        floor: here.with_file_name("floor"),
+        scratch: scratch.directory.clone(),
+    };
+    for program in [&tools.klamm, &tools.floor] {
+        if !program.exists() {
+            return Err(format!("{}: build it first", program.display()));
+        }
+    }
+    let mut wants_kafka = rows.iter().flat_map(|row| &row.sides);
+    let wants_kafka = wants_kafka.any(|side| side.system == row::System::Kafka);
+    let jars = args.kafka.clone();
+    let jars = jars.or_else(|| std::env::var_os("KAFKA_LIBS").map(PathBuf::from));
+    let kafka = match jars {
+        Some(jars) if wants_kafka && !args.without_kafka => {
+            measure::progress("Kafka starts, and is warmed");
+            Some(Kafka::start(&jars, &tools, args.quick)?)
+        }
+        _ => None,
+    };
+    let rounds = args.pairs.unwrap_or(if args.quick { 3 } else { 7 });
+    Ok(Bench {
+        tools,
+        kafka,
+        rounds: usize::from(rounds),
+        quick: args.quick,
+    })
+}
+
+/// Measures a row and tells it; whether all is well.
+fn measure(bench: &Bench, row: Row) -> (Value, bool) {
+    let name = row.name;
+    match bench.measure(&row) {
+        Ok(measured) => {
+            let report = Report::new(row, measured);
+            println!("{}", report.text());
+            (report.json(), !report.misses())
+        }
+        Err(error) => {
+            println!("{name} could not be measured: {error}\n");
+            (json!({"row": name, "error": error}), false)
+        }
+    }
+}
+
+fn write(path: &Path, told: &Value) -> Result<(), String> {
+    std::fs::write(path, format!("{told:#}\n"))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A directory that is gone at the end.
+#[derive(Debug)]
+struct Scratch {
+    directory: PathBuf,
+}
+
+impl Scratch {
+    /// A directory of our own in that one: what else is there stays.
+    fn new(parent: Option<&Path>) -> Result<Self, String> {
+        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
+        let directory = parent.join(format!("klamm-pairs-{}", std::process::id()));
+        clear(&directory)?;
+        Ok(Self { directory })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left of it is in nobody's way.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}

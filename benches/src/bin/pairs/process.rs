@@ -1,0 +1,117 @@
+//! A server as a process of its own, and what the system says of it (proc(5)).
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// What `/proc` counts processor time in, on every architecture that Rust runs on: hundredths.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Where `utime` and `stime` are behind the name of the program.
+const UTIME: usize = 11;
+const STIME: usize = 12;
+
+/// A process that ends with its owner, by SIGKILL: what it leaves behind nobody reads.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts it; what it says on stderr is appended to `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self, String> {
+        let log = File::options().create(true).append(true).open(log);
+        let log = log.map_err(|error| error.to_string())?;
+        command.stdin(Stdio::null()).stderr(log);
+        match command.spawn() {
+            Ok(child) => Ok(Self { child }),
+            Err(error) => Err(format!("{}: {error}", command.get_program().display())),
+        }
+    }
+
+    /// The first line on stdout, which must be a pipe; the rest is thrown away.
+    pub(crate) fn first_line(&mut self) -> Result<String, String> {
+        let stdout: ChildStdout = self.child.stdout.take().ok_or("stdout is no pipe")?;
+        let mut line = String::new();
+        let mut stdout = BufReader::new(stdout);
+        let read = stdout.read_line(&mut line);
+        read.map_err(|error| error.to_string())?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Whether it runs no longer.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Processor seconds so far, of all its threads, living or not.
+    pub(crate) fn cpu(&self) -> Result<f64, String> {
+        let stat = self.read("stat")?;
+        ticks(&stat)
+            .map(|ticks| ticks as f64 / TICKS_PER_SECOND)
+            .ok_or_else(|| format!("stat: {stat}"))
+    }
+
+    /// Resident KiB.
+    pub(crate) fn resident(&self) -> Result<f64, String> {
+        self.memory("VmRSS")
+    }
+
+    /// The most that were resident.
+    pub(crate) fn resident_peak(&self) -> Result<f64, String> {
+        self.memory("VmHWM")
+    }
+
+    fn memory(&self, name: &str) -> Result<f64, String> {
+        let status = self.read("status")?;
+        kib(&status, name).ok_or_else(|| format!("status has no {name}"))
+    }
+
+    fn read(&self, file: &str) -> Result<String, String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ticks(stat: &str) -> Option<u64> {
+    // The name may have blanks and parentheses of its own.
+    let (_, behind) = stat.rsplit_once(')')?;
+    let field = |place| behind.split_ascii_whitespace().nth(place)?.parse().ok();
+    let (user, system): (u64, u64) = (field(UTIME)?, field(STIME)?);
+    Some(user + system)
+}
+
+fn kib(status: &str, name: &str) -> Option<f64> {
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|(key, _)| *key == name)?;
+    value.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_any_name() {
+        let stat = "17 (a) b (c)) S 1 17 17 0 -1 4194304 1 2 3 4 250 31 7 8 20 0 9 0 5 6";
+        assert_eq!(ticks(stat), Some(281));
+        assert_eq!(ticks("17 (short) S 1"), None);
+    }
+
+    #[test]
+    fn memory_is_found_by_its_name() {
+        let status = "Name:\tklamm\nVmHWM:\t    9000 kB\nVmRSS:\t    8192 kB\n";
+        assert_eq!(kib(status, "VmRSS"), Some(8192.0));
+        assert_eq!(kib(status, "VmHWM"), Some(9000.0));
+        assert_eq!(kib(status, "VmSwap"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! The words in which rows are written.
+
+use crate::figure::Figure;
+use crate::gate::Gate;
+
+/// When a server acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Once the page cache has it.
+    Os,
+    /// Once the disk has it: Kafka with `flush.messages=1`.
+    Fsync,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Os => "os",
+            Self::Fsync => "fsync",
+        }
+    }
+}
+
+/// What is measured, of whom, and what must hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// How it is asked for.
+    pub(crate) name: &'static str,
+    /// The work, as a person would say it.
+    pub(crate) line: &'static str,
+    pub(crate) mode: Mode,
+    /// They take turns, in this order.
+    pub(crate) sides: Vec<Side>,
+    /// What is told of each.
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) gates: Vec<Gate>,
+}
+
+/// One of those that are compared: a server, what it has, and what it is asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    /// What gates call it.
+    pub(crate) name: &'static str,
+    pub(crate) system: System,
+    /// Settings of Klamm's process.
+    pub(crate) settings: Vec<&'static str>,
+    pub(crate) partitions: u32,
+    /// Settings of the topic, where a server has any.
+    pub(crate) topic: Vec<&'static str>,
+    /// Records that are there before, if any.
+    pub(crate) filled: Option<Load>,
+    /// Connections that are open beside the work, and idle.
+    pub(crate) idle: u32,
+    pub(crate) work: Work,
+    /// What memory is told by: the partitions, or the connections.
+    pub(crate) units: u32,
+}
+
+/// Whose process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum System {
+    /// A floor, by the mode that `floor` knows.
+    Floor(&'static str),
+    Klamm,
+    /// Apache Kafka; one process serves all rows.
+    Kafka,
+}
+
+/// What is asked of a server in a round.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// A run of `klamm bench`.
+    Load(Load),
+    /// So many requests, one after the other, for a place in the log at random.
+    Lookups(Lookup, u32),
+    /// Nothing.
+    Rest,
+}
+
+/// How a place is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// ListOffsets, by the time of a record.
+    Time,
+    /// Fetch of one batch, by the offset of a record.
+    Offset,
+}
+
+/// A run of `klamm bench`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Load {
+    /// Its arguments but the broker, the topic, the rate and the amount.
+    pub(crate) arguments: &'static str,
+    pub(crate) pace: Pace,
+    pub(crate) amount: Amount,
+}
+
+/// How fast records are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pace {
+    /// As fast as the server takes them.
+    Full,
+    /// Records per second.
+    Rate(f64),
+    /// That part of what the server takes at most, which is measured before the first round. Floors
+    /// get what Klamm gets.
+    Share(f64),
+}
+
+/// How much is done in a full run; a quick one does a fifth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Amount {
+    Records(u64),
+    Seconds(f64),
+    /// Up to what is the end.
+    All,
+}
+
+/// What a quick run does of a full one.
+const QUICK: u64 = 5;
+
+impl Amount {
+    pub(crate) fn scaled(self, quick: bool) -> Self {
+        match (self, quick) {
+            (Self::Records(count), true) => Self::Records(count.div_ceil(QUICK)),
+            (Self::Seconds(time), true) => Self::Seconds(time / QUICK as f64),
+            (amount, _) => amount,
+        }
+    }
+}
+
+/// A run without a pace, until it is told.
+pub(crate) fn load(arguments: &'static str, amount: Amount) -> Load {
+    Load {
+        arguments,
+        pace: Pace::Full,
+        amount,
+    }
+}
+
+impl Load {
+    pub(crate) fn at(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+}
+
+impl From<Load> for Work {
+    fn from(load: Load) -> Self {
+        Self::Load(load)
+    }
+}
+
+/// Klamm at this work, with one partition and nothing else.
+pub(crate) fn klamm(name: &'static str, work: impl Into<Work>) -> Side {
+    side(name, System::Klamm, work.into())
+}
+
+fn side(name: &'static str, system: System, work: Work) -> Side {
+    Side {
+        name,
+        system,
+        settings: Vec::new(),
+        partitions: 1,
+        topic: Vec::new(),
+        filled: None,
+        idle: 0,
+        work,
+        units: 1,
+    }
+}
+
+impl Side {
+    pub(crate) fn partitions(mut self, count: u32) -> Self {
+        self.partitions = count;
+        self
+    }
+
+    pub(crate) fn topic(mut self, setting: &'static str) -> Self {
+        self.topic.push(setting);
+        self
+    }
+
+    pub(crate) fn filled(mut self, load: Load) -> Self {
+        self.filled = Some(load);
+        self
+    }
+
+    pub(crate) fn idle(mut self, connections: u32) -> Self {
+        self.idle = connections;
+        self
+    }
+
+    pub(crate) fn units(mut self, count: u32) -> Self {
+        self.units = count;
+        self
+    }
+
+    /// The same asked of another server.
+    pub(crate) fn of(&self, name: &'static str, system: System) -> Self {
+        Self {
+            name,
+            system,
+            ..self.clone()
+        }
+    }
+
+    /// The same asked of a floor, of Klamm and of Kafka.
+    pub(crate) fn beside(self, floor: &'static str) -> Vec<Self> {
+        vec![
+            self.of(FLOOR, System::Floor(floor)),
+            self.of(KLAMM, System::Klamm),
+            self.of(KAFKA, System::Kafka),
+        ]
+    }
+}
+
+/// Names of sides.
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const KLAMM: &str = "klamm";
+pub(crate) const KAFKA: &str = "kafka";
+
+impl Row {
+    pub(crate) fn side(&self, name: &str) -> Option<usize> {
+        self.sides.iter().position(|side| side.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_run_does_a_fifth_and_still_reads_to_the_end() {
+        assert_eq!(Amount::Records(11).scaled(true), Amount::Records(3));
+        assert_eq!(Amount::Seconds(5.0).scaled(true), Amount::Seconds(1.0));
+        assert_eq!(Amount::All.scaled(true), Amount::All);
+        assert_eq!(Amount::Records(11).scaled(false), Amount::Records(11));
+    }
+}

@@ -1,0 +1,411 @@
+//! The rows: what Klamm must keep to, and what it is measured by.
+//!
+//! Sizes are those of a full run; a quick one does a fifth.
+
+use crate::figure::Figure::{
+    AckP50, AckP99, CpuPerAnswer, CpuPerGb, CpuPerRecord, EndToEndP50, EndToEndP99, FetchP50,
+    FetchP99, RecordsPerSecond, Resident, ResidentEach, ResidentPeakEach,
+};
+use crate::row::{Amount, FLOOR, KAFKA, KLAMM, Lookup, Mode, Pace, Row, System, Work, klamm, load};
+
+/// While the floor's own 99th percentile is above that (microseconds), the machine is too busy for
+/// ours to mean anything.
+const QUIET: f64 = 100.0;
+
+/// All of them, the most important first.
+pub(crate) fn rows() -> Vec<Row> {
+    [producing(), fetching(), latencies(), growth()].concat()
+}
+
+fn producing() -> Vec<Row> {
+    let kilobytes = "produce --producers 4 --record-size 1KiB --batch-size 64KiB";
+    let small = "produce --producers 4 --record-size 100 --batch-size 16KiB";
+    let mut all = vec![
+        Row {
+            name: "produce-1k",
+            line: "produce, 1 KiB records in 64 KiB batches",
+            mode: Mode::Os,
+            sides: klamm(KLAMM, load(kilobytes, Amount::Records(1_000_000)))
+                .partitions(4)
+                .beside("receive"),
+            figures: vec![CpuPerGb, RecordsPerSecond, Resident],
+            gates: vec![
+                CpuPerGb.on(KLAMM).at_most_times(1.5, FLOOR),
+                CpuPerGb.on(KLAMM).at_most_times(1.0 / 3.0, KAFKA),
+            ],
+        },
+        Row {
+            name: "produce-100",
+            line: "produce, 100 B records in 16 KiB batches",
+            mode: Mode::Os,
+            sides: klamm(KLAMM, load(small, Amount::Records(8_000_000)))
+                .partitions(4)
+                .beside("receive"),
+            figures: vec![CpuPerRecord, CpuPerGb, RecordsPerSecond],
+            gates: vec![CpuPerRecord.on(KLAMM).at_most(0.15)],
+        },
+        Row {
+            name: "in-and-out",
+            line: "100 B records in and out at once, every one checked",
+            mode: Mode::Os,
+            sides: klamm(
+                KLAMM,
+                load(
+                    "end-to-end --producers 4 --consumers 4 --record-size 100",
+                    Amount::Records(8_000_000),
+                ),
+            )
+            .partitions(4)
+            .beside("sendfile"),
+            figures: vec![RecordsPerSecond, CpuPerRecord, CpuPerGb],
+            gates: vec![RecordsPerSecond.on(KLAMM).at_least(1e6)],
+        },
+    ];
+    all.extend(
+        [
+            ("fsync-1", "1 producer", 1, "produce --batch-size 4KiB"),
+            (
+                "fsync-16",
+                "16 producers, each with a partition",
+                16,
+                "produce --batch-size 4KiB --producers 16",
+            ),
+            (
+                "fsync-256",
+                "256 producers, each with a partition",
+                256,
+                "produce --batch-size 4KiB --producers 256",
+            ),
+        ]
+        .map(|(name, line, partitions, arguments)| Row {
+            name,
+            line,
+            mode: Mode::Fsync,
+            sides: klamm(KLAMM, load(arguments, Amount::Seconds(4.0)))
+                .partitions(partitions)
+                .beside("commit"),
+            figures: vec![RecordsPerSecond, AckP50, AckP99, CpuPerGb],
+            gates: match partitions {
+                1 => vec![RecordsPerSecond.on(KLAMM).at_least_times(0.8, FLOOR)],
+                _ => vec![
+                    RecordsPerSecond.on(KLAMM).at_least_times(0.8, FLOOR),
+                    RecordsPerSecond.on(KLAMM).at_least_times(5.0, KAFKA),
+                ],
+            },
+        }),
+    );
+    all
+}
+
+fn fetching() -> Vec<Row> {
+    let gigabyte = load(
+        "produce --producers 4 --record-size 1KiB --batch-size 64KiB",
+        Amount::Records(1_000_000),
+    );
+    // Each partition is read four times.
+    let catch_up = load("consume --consumers 16", Amount::All);
+    let tail = load(
+        "consume --consumers 16 --partition-bytes 64KiB",
+        Amount::All,
+    );
+    let gates = vec![
+        CpuPerGb.on(KLAMM).at_most_times(1.3, FLOOR),
+        CpuPerGb.on(KLAMM).at_most_times(0.6, KAFKA),
+    ];
+    vec![
+        Row {
+            name: "fetch-catch-up",
+            line: "fetch of sealed segments from the page cache, up to 1 MiB at once",
+            mode: Mode::Os,
+            sides: klamm(KLAMM, catch_up)
+                .partitions(4)
+                .topic("segment.bytes=16777216")
+                .filled(gigabyte.clone())
+                .beside("sendfile"),
+            figures: vec![CpuPerGb, RecordsPerSecond, Resident],
+            gates: gates.clone(),
+        },
+        Row {
+            name: "fetch-tail",
+            line: "fetch of the active segment, a batch of 64 KiB at once",
+            mode: Mode::Os,
+            sides: klamm(KLAMM, tail)
+                .partitions(4)
+                .filled(gigabyte)
+                .beside("sendfile"),
+            figures: vec![CpuPerGb, RecordsPerSecond, Resident],
+            gates,
+        },
+        Row {
+            name: "fetch-16k",
+            line: "Fetch of 16 KiB from the active segment, one after the other",
+            mode: Mode::Os,
+            sides: klamm(KLAMM, load("consume --partition-bytes 16KiB", Amount::All))
+                .filled(load(
+                    "produce --record-size 1KiB --batch-size 16KiB",
+                    Amount::Records(300_000),
+                ))
+                .beside("sendfile"),
+            figures: vec![FetchP50, FetchP99, CpuPerGb],
+            gates: vec![FetchP99.on(KLAMM).at_most(500.0).given(FLOOR, QUIET)],
+        },
+    ]
+}
+
+fn latencies() -> Vec<Row> {
+    let single = "produce --producers 4 --record-size 1KiB --batch-size 1";
+    let acknowledged = |pace| load(single, Amount::Seconds(4.0)).at(pace);
+    let mut all: Vec<_> = [
+        (
+            "ack-50",
+            "acknowledgement of single records of 1 KiB, at 50 % of saturation",
+            0.5,
+        ),
+        (
+            "ack-10",
+            "acknowledgement of single records of 1 KiB, at 10 % of saturation",
+            0.1,
+        ),
+    ]
+    .map(|(name, line, share)| Row {
+        name,
+        line,
+        mode: Mode::Os,
+        sides: klamm(KLAMM, acknowledged(Pace::Share(share)))
+            .partitions(4)
+            .beside("ping-pong"),
+        figures: vec![AckP50, AckP99, RecordsPerSecond],
+        gates: vec![AckP50.on(KLAMM).at_most_times(2.0, FLOOR)],
+    })
+    .into();
+    all.push(Row {
+        name: "ack-1000",
+        line: "acknowledgement of single records of 1 KiB, 1,000 a second",
+        mode: Mode::Os,
+        sides: klamm(KLAMM, acknowledged(Pace::Rate(1_000.0)))
+            .partitions(4)
+            .beside("ping-pong"),
+        figures: vec![AckP50, AckP99],
+        gates: vec![AckP99.on(KLAMM).at_most(1_000.0).given(FLOOR, QUIET)],
+    });
+    all.push(Row {
+        name: "end-to-end",
+        line: "single records of 1 KiB, 1,000 a second, to a consumer that waits",
+        mode: Mode::Os,
+        sides: klamm(
+            KLAMM,
+            load(
+                "end-to-end --record-size 1KiB --batch-size 1",
+                Amount::Seconds(4.0),
+            )
+            .at(Pace::Rate(1_000.0)),
+        )
+        .beside("sendfile"),
+        figures: vec![EndToEndP50, EndToEndP99, AckP50],
+        gates: vec![EndToEndP50.on(KLAMM).at_most_over(150.0, FLOOR)],
+    });
+    all.push(wake_ups());
+    all
+}
+
+fn wake_ups() -> Row {
+    let waiting = |arguments| {
+        let load = load(arguments, Amount::Seconds(4.0)).at(Pace::Rate(100.0));
+        klamm("200 waiting", load)
+    };
+    let fifty = waiting("end-to-end --batch-size 1 --consumers 50");
+    let hundred = waiting("end-to-end --batch-size 1 --consumers 100");
+    let all = waiting("end-to-end --batch-size 1 --consumers 200");
+    Row {
+        name: "wake-ups",
+        line: "consumers that wait on one partition, 100 records a second",
+        mode: Mode::Os,
+        sides: vec![
+            all.of(FLOOR, System::Floor("sendfile")),
+            fifty.of("50 waiting", System::Klamm),
+            hundred.of("100 waiting", System::Klamm),
+            all.clone(),
+            all.of(KAFKA, System::Kafka),
+        ],
+        figures: vec![CpuPerAnswer, EndToEndP50, EndToEndP99],
+        gates: vec![
+            CpuPerAnswer.on("200 waiting").at_most(10.0),
+            // Linear: one costs no more among many.
+            CpuPerAnswer
+                .on("200 waiting")
+                .at_most_times(1.25, "50 waiting"),
+        ],
+    }
+}
+
+/// Klamm against itself, with more of something.
+fn growth() -> Vec<Row> {
+    vec![
+        partitions(),
+        idle_partitions(),
+        idle_connections(),
+        many_clients(),
+        lookups(
+            "lookup-time",
+            "ListOffsets by the time of a record",
+            Lookup::Time,
+        ),
+        lookups(
+            "lookup-offset",
+            "Fetch of one batch of 4 KiB at an offset",
+            Lookup::Offset,
+        ),
+    ]
+}
+
+fn partitions() -> Row {
+    let work = load(
+        "produce --producers 16 --record-size 1KiB",
+        Amount::Records(1_000_000),
+    );
+    let one = klamm("1 partition", work.clone());
+    let many = klamm("1,000 partitions", work).partitions(1_000);
+    Row {
+        name: "partitions",
+        line: "produce, 1 KiB records in 16 KiB batches, the same bytes to more partitions",
+        mode: Mode::Os,
+        sides: vec![
+            one.of("floor, 1", System::Floor("receive")),
+            many.of("floor, 1,000", System::Floor("receive")),
+            one.clone(),
+            many.clone(),
+            many.of("kafka, 1,000", System::Kafka),
+        ],
+        figures: vec![CpuPerGb, RecordsPerSecond, Resident],
+        gates: vec![
+            CpuPerGb
+                .on("1,000 partitions")
+                .at_most_times(2.5, "1 partition"),
+        ],
+    }
+}
+
+fn idle_partitions() -> Row {
+    let once = load(
+        "produce --producers 4 --batch-size 1",
+        Amount::Records(20_000),
+    );
+    let partitions = |name, work: Work| klamm(name, work).partitions(1_000).units(1_000);
+    Row {
+        name: "idle-partitions",
+        line: "1,000 partitions of which none is used",
+        mode: Mode::Os,
+        sides: vec![
+            partitions("never used", Work::Rest),
+            partitions("used before", once.into()),
+        ],
+        figures: vec![ResidentEach, Resident],
+        gates: vec![
+            ResidentEach.on("never used").at_most(6.0),
+            ResidentEach.on("used before").at_most(6.0),
+        ],
+    }
+}
+
+fn idle_connections() -> Row {
+    let work = load("produce --batch-size 1", Amount::Seconds(4.0)).at(Pace::Rate(1_000.0));
+    Row {
+        name: "connections",
+        line: "acknowledgement of 1,000 single records a second beside idle connections",
+        mode: Mode::Os,
+        sides: vec![
+            klamm("1 connection", work.clone()),
+            klamm("5,000 idle", work).idle(5_000).units(5_000),
+        ],
+        figures: vec![AckP50, ResidentEach, Resident],
+        gates: vec![
+            AckP50.on("5,000 idle").at_most_times(1.2, "1 connection"),
+            ResidentEach.on("5,000 idle").at_most(12.0),
+        ],
+    }
+}
+
+fn many_clients() -> Row {
+    let work = |arguments| load(arguments, Amount::Records(1_000_000));
+    Row {
+        name: "many-clients",
+        line: "producers and consumers of 1,000 partitions, all active",
+        mode: Mode::Os,
+        sides: vec![
+            klamm("16 + 16", work("end-to-end --producers 16 --consumers 16"))
+                .partitions(1_000)
+                .units(32),
+            klamm(
+                "1,000 + 1,000",
+                work("end-to-end --producers 1000 --consumers 1000"),
+            )
+            .partitions(1_000)
+            .units(2_000),
+        ],
+        figures: vec![RecordsPerSecond, CpuPerGb, ResidentPeakEach],
+        gates: vec![
+            RecordsPerSecond
+                .on("1,000 + 1,000")
+                .at_least_times(0.8, "16 + 16"),
+            ResidentPeakEach.on("1,000 + 1,000").at_most(64.0),
+        ],
+    }
+}
+
+fn lookups(name: &'static str, line: &'static str, lookup: Lookup) -> Row {
+    let gigabyte = load(
+        "produce --producers 4 --batch-size 4KiB",
+        Amount::Records(1_000_000),
+    );
+    let log = |name| klamm(name, Work::Lookups(lookup, 20_000)).filled(gigabyte.clone());
+    Row {
+        name,
+        line,
+        mode: Mode::Os,
+        sides: vec![
+            log("1 segment"),
+            // A fifth of them in a quick run.
+            log("1,000 segments").topic("segment.bytes=1048576"),
+        ],
+        figures: vec![CpuPerAnswer, FetchP50],
+        gates: vec![
+            CpuPerAnswer
+                .on("1,000 segments")
+                .at_most_times(2.0, "1 segment"),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn gates_speak_of_sides_that_are_there_and_of_figures_that_are_told() {
+        for row in rows() {
+            for gate in &row.gates {
+                let sides = [
+                    Some(gate.side),
+                    gate.bound.other(),
+                    gate.given.map(|given| given.side),
+                ];
+                for side in sides.into_iter().flatten() {
+                    assert!(row.side(side).is_some(), "{}: {side}", row.name);
+                }
+                assert!(row.figures.contains(&gate.figure), "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_and_the_sides_of_each_have_names_of_their_own() {
+        let rows = rows();
+        let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), rows.len());
+        for row in rows {
+            let sides: HashSet<_> = row.sides.iter().map(|side| side.name).collect();
+            assert_eq!(sides.len(), row.sides.len(), "{}", row.name);
+        }
+    }
+}
