@@ -197,6 +197,7 @@ impl<'a> RecordIter<'a> {
         }
     }
 
+    #[inline]
     fn next_record(&mut self) -> Result<Option<RecordView<'a>>, RecordFormatError> {
         if self.left < 0 {
             return Err(RecordFormatError::RecordCount(self.left));
@@ -236,6 +237,7 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RecordView<'a>, RecordFormatError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.finished {
             return None;
@@ -246,6 +248,7 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 }
 
+#[inline]
 fn read_headers<'a>(body: &mut Cursor<'a>) -> Result<Headers<'a>, RecordFormatError> {
     let claimed = body.varint()?;
     let count = usize::try_from(claimed)

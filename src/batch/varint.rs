@@ -48,13 +48,44 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
+    /// Most numbers of a record have one byte or two: those are read without a loop.
     #[inline]
     pub(super) fn varint(&mut self) -> Result<i32, RecordFormatError> {
-        read_varint(|| self.byte())
+        match self.short() {
+            Some(value) => Ok(value),
+            None => self.long_varint(),
+        }
     }
 
     #[inline]
     pub(super) fn varlong(&mut self) -> Result<i64, RecordFormatError> {
+        match self.short() {
+            Some(value) => Ok(value.into()),
+            None => self.long_varlong(),
+        }
+    }
+
+    /// A number of one byte or two.
+    #[inline]
+    fn short(&mut self) -> Option<i32> {
+        let (value, rest) = match self.rest {
+            [one @ ..0x80, rest @ ..] => (u32::from(*one), rest),
+            [low, high @ ..0x80, rest @ ..] => {
+                (u32::from(low & 0x7f) | u32::from(*high) << 7, rest)
+            }
+            _ => return None,
+        };
+        self.rest = rest;
+        Some((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    }
+
+    #[cold]
+    fn long_varint(&mut self) -> Result<i32, RecordFormatError> {
+        read_varint(|| self.byte())
+    }
+
+    #[cold]
+    fn long_varlong(&mut self) -> Result<i64, RecordFormatError> {
         read_varlong(|| self.byte())
     }
 
