@@ -51,6 +51,11 @@ pub struct Appending {
 }
 
 impl Appending {
+    /// Whether the batch is durable as the mode promises and readers may see it.
+    pub fn is_committed(&self) -> bool {
+        self.partition.is_committed(self.appended.next_offset)
+    }
+
     /// Waits until the batch is durable as the mode promises and readers may see it.
     pub async fn committed(&self) -> Result<Appended, ProduceError> {
         self.partition.committed(self.appended.next_offset).await?;

@@ -21,6 +21,7 @@ pub(crate) mod frame;
 #[doc(hidden)]
 pub mod hostile;
 mod in_flight;
+pub(crate) mod produce_response;
 pub(crate) mod reply;
 mod request;
 pub(crate) mod schema;

@@ -182,6 +182,12 @@ impl Partition {
         appended
     }
 
+    /// Whether everything below `offset` is committed, as [`Self::committed`] waits for.
+    pub fn is_committed(&self, offset: Offset) -> bool {
+        self.log()
+            .is_ok_and(|log| log.published().load().committed.offset >= offset)
+    }
+
     /// Waits until everything below `offset` is committed: durable as the mode promises, and
     /// below the high watermark. `Err` when the disk failed or the partition went away.
     pub async fn committed(&self, offset: Offset) -> Result<(), AppendError> {

@@ -19,16 +19,14 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
-};
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::batch::BatchError;
@@ -36,10 +34,11 @@ use crate::broker::produce::{Appending, ProduceError, is_transactional, is_zstd}
 use crate::catalog::Topic;
 use crate::kafka::dispatch::{Context, Handler};
 use crate::kafka::error::KafkaCode;
+use crate::kafka::produce_response::{PartitionAnswer, ProduceResponse, Refused};
 use crate::kafka::reply::{Body, Close, Reply};
 use crate::kafka::schema::{self, Schema};
 use crate::model::{Offset, PartitionId, TopicId, TopicPartition};
-use crate::storage::Appended;
+use crate::wire::EncodeError;
 
 /// First version in which zstd may be used.
 const ZSTD_VERSION: i16 = 7;
@@ -70,17 +69,17 @@ impl Handler for Produce {
         let deadline = Instant::now() + timeout.max(TIMEOUT_MIN);
         let acks = request.acks;
         let refusal = refusal(&request);
-        let mut answers = Vec::with_capacity(request.topic_data.len());
-        for topic in merged(request.topic_data) {
-            answers.push(append_all(&context, topic, refusal));
-        }
+        let topics = merged(request.topic_data).into_iter();
+        let mut answers: Answers = topics
+            .map(|topic| append_all(&context, topic, refusal))
+            .collect();
         match acks {
             0 => without_answer(&answers),
-            -1 => Reply::begin(async move {
+            -1 if !answers.iter().all(TopicAnswer::is_committed) => Reply::pending(async move {
                 wait(&context, &mut answers, deadline).await;
-                Body::encode(&context, &response(&context, answers))
+                response(context.version, answers)
             }),
-            _ => Reply::ready(&context, &response(&context, answers)),
+            _ => Ok(Reply::Ready(response(context.version, answers)?)),
         }
     }
 }
@@ -143,12 +142,37 @@ fn merged(topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
     merged
 }
 
+type Answers = SmallVec<[TopicAnswer; 1]>;
+
 /// The answer for one topic while its appends are being committed. It holds nothing of the
 /// request's buffer.
 struct TopicAnswer {
-    name: String,
+    name: Name,
     id: TopicId,
-    partitions: Vec<(i32, Result<Appending, Failure>)>,
+    partitions: SmallVec<[(i32, Result<Appending, Failure>); 1]>,
+}
+
+/// How a topic was named.
+enum Name {
+    Known(Arc<Topic>),
+    Unknown(String),
+}
+
+impl TopicAnswer {
+    fn name(&self) -> &str {
+        match &self.name {
+            Name::Known(topic) => topic.name.as_str(),
+            Name::Unknown(name) => name,
+        }
+    }
+
+    /// Whether nothing has to be waited for.
+    fn is_committed(&self) -> bool {
+        self.partitions.iter().all(|(_, answer)| match answer {
+            Ok(appending) => appending.is_committed(),
+            Err(_) => true,
+        })
+    }
 }
 
 /// Why a partition has an error, and from where on its log starts if Kafka would tell.
@@ -188,9 +212,13 @@ fn append_all(context: &Context, data: TopicProduceData, refusal: Option<Refusal
         };
         (index, answer)
     });
+    let partitions = partitions.collect();
     TopicAnswer {
-        partitions: partitions.collect(),
-        name: data.name.to_string(),
+        partitions,
+        name: match topic {
+            Some(topic) => Name::Known(topic),
+            None => Name::Unknown(data.name.to_string()),
+        },
         id: TopicId(data.topic_id),
     }
 }
@@ -291,7 +319,7 @@ fn without_answer(answers: &[TopicAnswer]) -> Result<Reply, Close> {
                     Some(error) => error.to_string(),
                     None => failure.code.to_string(),
                 };
-                let name = &topic.name;
+                let name = topic.name();
                 return Err(Close(format!(
                     "produce with acks=0 to {name}-{index}: {reason}"
                 )));
@@ -318,70 +346,69 @@ async fn wait(context: &Context, answers: &mut [TopicAnswer], deadline: Instant)
     }
 }
 
-fn response(context: &Context, answers: Vec<TopicAnswer>) -> ProduceResponse {
-    let by_id = context.version >= TOPIC_ID_VERSION;
-    let topics = answers.into_iter().map(|topic| {
-        let partitions = topic
-            .partitions
-            .into_iter()
-            .map(|(index, answer)| match answer {
-                Ok(appending) => success(index, &appending.appended),
-                Err(failure) => error(index, &failure),
-            });
-        let response =
-            TopicProduceResponse::default().with_partition_responses(partitions.collect());
-        match by_id {
-            true => response.with_topic_id(topic.id.0),
-            false => response.with_name(TopicName(StrBytes::from_string(topic.name))),
+fn response(version: i16, answers: Answers) -> Result<Body, Close> {
+    let encoded = encode(version, answers);
+    encoded.map(Body::from).map_err(|error| {
+        tracing::error!(version, %error, "an answer to Produce could not be encoded");
+        Close(format!("the response could not be encoded: {error}"))
+    })
+}
+
+fn encode(version: i16, answers: Answers) -> Result<Bytes, EncodeError> {
+    let partitions = answers.iter().map(|topic| topic.partitions.len()).sum();
+    let mut response = ProduceResponse::new(version, answers.len(), partitions)?;
+    for topic in answers {
+        response.topic(topic.name(), topic.id, topic.partitions.len())?;
+        for (index, answer) in topic.partitions {
+            let answer = match answer {
+                Ok(appending) => PartitionAnswer::Appended(appending.appended),
+                Err(failure) => PartitionAnswer::Refused(refused(&failure)),
+            };
+            response.partition(index, &answer)?;
         }
-    });
-    ProduceResponse::default().with_responses(topics.collect())
+        response.end_topic();
+    }
+    Ok(response.finish())
 }
 
-fn success(index: i32, appended: &Appended) -> PartitionProduceResponse {
-    PartitionProduceResponse::default()
-        .with_index(index)
-        .with_base_offset(appended.base_offset.0)
-        .with_log_append_time_ms(appended.log_append_time.map_or(-1, |time| time.0))
-        .with_log_start_offset(appended.log_start.0)
-}
-
-fn error(index: i32, failure: &Failure) -> PartitionProduceResponse {
-    let response = PartitionProduceResponse::default()
-        .with_index(index)
-        .with_error_code(failure.code.code())
-        .with_base_offset(-1)
-        .with_log_start_offset(failure.log_start.map_or(-1, |offset| offset.0));
-    let (partition, rejections) = match &failure.error {
+fn refused(failure: &Failure) -> Refused {
+    let refused = Refused {
+        error_code: failure.code.code(),
+        log_start: failure.log_start.map_or(-1, |offset| offset.0),
+        records: Vec::new(),
+        message: None,
+    };
+    match &failure.error {
         Some(ProduceError::Batch {
             partition,
             error: BatchError::Records(rejections),
-        }) => (partition, rejections),
+        }) => {
+            let records = rejections.first.iter();
+            let records = records.map(|each| (each.index, each.fault.message(partition)));
+            Refused {
+                records: records.collect(),
+                message: Some(rejections.message(partition)),
+                ..refused
+            }
+        }
         // Of all other faults of a batch, Kafka words only those that keep it from being found.
         Some(ProduceError::Batch {
             error: BatchError::Unframed(fault),
             ..
-        }) => {
-            return response.with_error_message(Some(StrBytes::from_string(fault.to_string())));
-        }
-        _ => return response,
-    };
-    let records = rejections.first.iter().map(|rejection| {
-        let message = StrBytes::from_string(rejection.fault.message(partition));
-        BatchIndexAndErrorMessage::default()
-            .with_batch_index(rejection.index)
-            .with_batch_index_error_message(Some(message))
-    });
-    response
-        .with_record_errors(records.collect())
-        .with_error_message(Some(StrBytes::from_string(rejections.message(partition))))
+        }) => Refused {
+            message: Some(fault.to_string()),
+            ..refused
+        },
+        _ => refused,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use kafka_protocol::messages::TransactionalId;
+    use kafka_protocol::messages::{ProduceResponse, TopicName, TransactionalId};
+    use kafka_protocol::protocol::StrBytes;
 
     use super::*;
     use crate::batch::{BatchBuilder, Codec, Level};
