@@ -52,7 +52,7 @@ impl Protocol for Echo {
             let bytes = frame.into_bytes();
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let mut words = text.split(':');
-            let pieces = match words.next() {
+            let mut pieces = match words.next() {
                 Some("region") => vec![framed(words.clone().nth(2).unwrap()), region(words)],
                 Some("panic") => panic!("as asked"),
                 Some("slow") => {
@@ -61,7 +61,7 @@ impl Protocol for Echo {
                 }
                 _ => echo(bytes),
             };
-            if socket.write(pieces).await.is_err() {
+            if socket.write(&mut pieces).await.is_err() {
                 return;
             }
         }

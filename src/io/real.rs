@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
+use smallvec::SmallVec;
 
 #[cfg(target_os = "linux")]
 use super::FileSystem;
@@ -212,7 +213,7 @@ impl File for RealFile {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         while written < total {
             let mut skip = written;
-            let rest: Vec<IoSlice<'_>> = slices
+            let rest: SmallVec<[IoSlice<'_>; 4]> = slices
                 .iter()
                 .filter_map(|slice| {
                     let tail = slice.get(skip.min(slice.len())..)?;

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesOrdered, StreamExt};
+use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Sleep, sleep};
 
 use super::adapter::Adapter;
 use super::api::api_versions;
 use super::dispatch::{Connection, Context};
-use super::in_flight::{InFlight, guarded};
+use super::in_flight::{InFlight, Written, guarded};
 use super::reply::{Body, Close, Reply};
 use super::request::{self, BadRequest, Content, Examined, examine};
 use crate::net::{Frame, Piece, ReadError, Socket};
@@ -29,6 +30,9 @@ const IN_FLIGHT_MAX: usize = 256;
 
 /// Pieces of answers that are gathered before they are written, about.
 const OUTBOX_PIECES_MAX: usize = 256;
+
+/// Pieces for which a connection keeps room that has nothing to write.
+const OUTBOX_PIECES_KEPT: usize = 8;
 
 /// Bytes of the next frame that are received while a request that does not overlap is at work.
 const READ_AHEAD_BYTES_MAX: usize = 8 * 1024;
@@ -66,6 +70,7 @@ pub(super) async fn serve(adapter: &Adapter, connection: Arc<Connection>, socket
         in_flight: FuturesOrdered::new(),
         overlapping: true,
         held: None,
+        client_id: None,
         outbox: Vec::new(),
         end: None,
     };
@@ -91,6 +96,8 @@ struct Session<'a> {
     overlapping: bool,
     /// A request that waits for those before it.
     held: Option<Request>,
+    /// What the client called itself in its last request.
+    client_id: Option<StrBytes>,
     outbox: Vec<Piece>,
     /// Set when nothing more is read: why, and how long answers may still take.
     end: Option<(End, Pin<Box<Sleep>>)>,
@@ -111,8 +118,11 @@ impl Session<'_> {
             self.start_all().await;
             self.collect();
             if !self.outbox.is_empty() {
-                let outbox = std::mem::take(&mut self.outbox);
-                self.socket.write(outbox).await.map_err(End::Write)?;
+                let written = self.socket.write(&mut self.outbox).await;
+                written.map_err(End::Write)?;
+                if self.outbox.capacity() > OUTBOX_PIECES_KEPT {
+                    self.outbox = Vec::new();
+                }
                 continue;
             }
             if self.in_flight.is_empty()
@@ -134,7 +144,7 @@ impl Session<'_> {
             self.socket.limit_half_read(ahead);
             tokio::select! {
                 biased;
-                Some(pieces) = self.in_flight.next(), if !idle => self.answered(pieces),
+                Some(written) = self.in_flight.next(), if !idle => self.answered(written),
                 frame = self.socket.next(idle, request::frame_bytes_max), if reading => self.receive(frame),
                 () = passed(&mut self.end) => {
                     return Err(self.end.take().map_or(End::Finished, |(end, _)| end));
@@ -149,14 +159,18 @@ impl Session<'_> {
 
     fn receive(&mut self, frame: Result<Option<Frame>, ReadError>) {
         let request = match frame {
-            Ok(Some(mut frame)) => examine(frame.as_mut_slice())
+            Ok(Some(mut frame)) => examine(frame.as_mut_slice(), self.client_id.as_ref())
                 .map(|examined| Request { frame, examined })
                 .map_err(End::Request),
             Ok(None) => Err(End::Finished),
             Err(error) => Err(End::Read(error)),
         };
         match request {
-            Ok(request) => self.held = Some(request),
+            Ok(request) => {
+                self.client_id
+                    .clone_from(&request.examined.header.client_id);
+                self.held = Some(request);
+            }
             Err(end) => self.finish(end),
         }
     }
@@ -224,8 +238,16 @@ impl Session<'_> {
             }
         };
         self.overlapping = api.overlaps;
-        self.in_flight.push_back(InFlight::new(api, header, reply));
-        self.collect();
+        let mut answer = InFlight::new(api, header, reply);
+        // Most are there already: no task for them.
+        if self.in_flight.is_empty()
+            && let Some(written) = (&mut answer).now_or_never()
+        {
+            self.answered(written);
+        } else {
+            self.in_flight.push_back(answer);
+            self.collect();
+        }
         Ok(())
     }
 
@@ -233,7 +255,7 @@ impl Session<'_> {
     fn collect(&mut self) {
         while !self.in_flight.is_empty() {
             match self.in_flight.next().now_or_never().flatten() {
-                Some(pieces) => self.answered(pieces),
+                Some(written) => self.answered(written),
                 None => break,
             }
         }
@@ -241,9 +263,9 @@ impl Session<'_> {
 
     /// Takes the answer whose turn it is. If there is none, the later ones must not go out in
     /// its place.
-    fn answered(&mut self, pieces: Result<Vec<Piece>, Close>) {
-        match pieces {
-            Ok(pieces) => self.outbox.extend(pieces),
+    fn answered(&mut self, written: Result<Written, Close>) {
+        match written {
+            Ok(written) => self.outbox.extend(written.into_pieces()),
             Err(close) => {
                 self.in_flight.clear();
                 self.finish(End::Closed(close));

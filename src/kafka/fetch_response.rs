@@ -15,6 +15,7 @@
 //! From version 12 on strings, arrays and bytes are compact and every structure ends with tags.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::fetch_session::TopicKey;
 use super::reply::{Body, Chunk};
@@ -104,7 +105,7 @@ pub(crate) fn write<'a>(
 struct Writer {
     version: i16,
     bytes: BytesMut,
-    chunks: Vec<Chunk>,
+    chunks: SmallVec<[Chunk; 1]>,
 }
 
 impl Writer {
@@ -112,7 +113,7 @@ impl Writer {
         Self {
             version,
             bytes: BytesMut::with_capacity(128),
-            chunks: Vec::new(),
+            chunks: SmallVec::new(),
         }
     }
 

@@ -8,10 +8,10 @@
 //! Header v2 and v1 belong to flexible versions of an API. The answer to ApiVersions has header
 //! v0 always, because a client that asks does not know yet what the broker speaks (KIP-511).
 
-use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 
 use super::schema::{self, Schema};
+use crate::net::Short;
 
 /// Bytes of key and version.
 pub(crate) const KEY_AND_VERSION_BYTES: usize = 4;
@@ -62,8 +62,13 @@ impl RequestHeader {
         }
     }
 
-    /// Parses the header of a request of that schema, and says where the body begins.
-    pub(crate) fn parse(schema: &Schema, frame: &mut [u8]) -> Result<(Self, usize), HeaderError> {
+    /// Parses the header of a request of that schema, and says where the body begins. `client` is
+    /// what the client called itself before, and is likely to again.
+    pub(crate) fn parse(
+        schema: &Schema,
+        frame: &mut [u8],
+        client: Option<&StrBytes>,
+    ) -> Result<(Self, usize), HeaderError> {
         let length = frame.len();
         let short = || HeaderError::Short(length);
         let (key, version) = Self::key_and_version(frame)?;
@@ -79,7 +84,7 @@ impl RequestHeader {
             Err(_) => (None, rest),
             Ok(length) => {
                 let (id, rest) = rest.split_at_checked(length).ok_or_else(short)?;
-                (Some(client_id(id)), rest)
+                (Some(client_id(id, client)), rest)
             }
         };
         let mut body = frame.len() - rest.len();
@@ -97,7 +102,10 @@ impl RequestHeader {
 }
 
 /// Copied, because it outlives the frame; bytes that are not UTF-8 are replaced, as in Java.
-fn client_id(bytes: &[u8]) -> StrBytes {
+fn client_id(bytes: &[u8], before: Option<&StrBytes>) -> StrBytes {
+    if let Some(before) = before.filter(|before| before.as_bytes() == bytes) {
+        return before.clone();
+    }
     StrBytes::from_string(String::from_utf8_lossy(bytes).into_owned())
 }
 
@@ -107,16 +115,16 @@ pub(crate) fn response_head(
     schema: &Schema,
     header: &RequestHeader,
     body_len: usize,
-) -> Option<Bytes> {
+) -> Option<Short> {
     let tagged = header.version >= schema.flexible && header.key != API_VERSIONS_KEY;
     let length = i32::try_from(4 + usize::from(tagged) + body_len).ok()?;
-    let mut head = BytesMut::with_capacity(9);
-    head.put_i32(length);
-    head.put_i32(header.correlation_id);
+    let mut head = Short::new();
+    head.extend_from_slice(&length.to_be_bytes());
+    head.extend_from_slice(&header.correlation_id.to_be_bytes());
     if tagged {
-        head.put_u8(0);
+        head.push(0);
     }
-    Some(head.freeze())
+    Some(head)
 }
 
 #[cfg(test)]
@@ -128,7 +136,7 @@ mod tests {
     fn a_flexible_header_has_an_old_client_id_and_tagged_fields() {
         // Metadata v12, correlation id 7, client id "ab", one unknown tagged field of 1 byte.
         let mut frame = *b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x01\x05\x01x\x2a";
-        let (header, body) = RequestHeader::parse(&METADATA, &mut frame).unwrap();
+        let (header, body) = RequestHeader::parse(&METADATA, &mut frame, None).unwrap();
         assert_eq!(
             (header.key, header.version, header.correlation_id),
             (3, 12, 7)
@@ -142,7 +150,7 @@ mod tests {
         for length in [-1i16, -2, i16::MIN] {
             let mut bytes = b"\0\x03\0\x01\0\0\0\x07".to_vec();
             bytes.extend(length.to_be_bytes());
-            let (header, body) = RequestHeader::parse(&METADATA, &mut bytes).unwrap();
+            let (header, body) = RequestHeader::parse(&METADATA, &mut bytes, None).unwrap();
             assert_eq!(header.client_id, None);
             assert_eq!(body, bytes.len());
         }
@@ -151,10 +159,10 @@ mod tests {
     #[test]
     fn a_header_that_is_cut_short_is_refused_at_every_length() {
         let mut whole = *b"\0\x03\0\x0c\0\0\0\x07\0\x02ab\x00";
-        assert!(RequestHeader::parse(&METADATA, &mut whole).is_ok());
+        assert!(RequestHeader::parse(&METADATA, &mut whole, None).is_ok());
         for length in 0..whole.len() {
             assert!(
-                RequestHeader::parse(&METADATA, &mut whole[..length]).is_err(),
+                RequestHeader::parse(&METADATA, &mut whole[..length], None).is_err(),
                 "{length}"
             );
         }

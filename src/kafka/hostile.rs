@@ -32,7 +32,7 @@ pub fn apis() -> impl Iterator<Item = (i16, std::ops::RangeInclusive<i16>)> {
 
 /// Does with a frame what a connection does before the work starts.
 pub fn decode(mut frame: Vec<u8>) -> Result<Decoded, String> {
-    let examined = examine(&mut frame).map_err(|error| error.to_string())?;
+    let examined = examine(&mut frame, None).map_err(|error| error.to_string())?;
     let Content::Body { start, footprint } = examined.content else {
         return Err("the version is not served".to_owned());
     };
@@ -74,7 +74,7 @@ pub fn frame(key: i16, version: i16, style: Style, seed: u64) -> Option<Sample> 
 
 /// What a Produce frame carries for its partitions, if it is one and decodes.
 pub fn produced(mut frame: Vec<u8>) -> Vec<Bytes> {
-    let Ok(examined) = examine(&mut frame) else {
+    let Ok(examined) = examine(&mut frame, None) else {
         return Vec::new();
     };
     let Content::Body { start, .. } = examined.content else {

@@ -9,9 +9,28 @@ use std::task::{Context, Poll};
 use super::dispatch::Api;
 use super::frame::{RequestHeader, response_head};
 use super::reply::{Body, Chunk, Close, PendingBody, Reply};
-use crate::net::Piece;
+use crate::net::{Piece, Short};
 
-/// Resolves to what has to be written: head and body, or nothing.
+/// What has to be written: head and body, or nothing at all.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    head: Short,
+    body: Body,
+}
+
+impl Written {
+    /// In the order in which it leaves.
+    pub(super) fn into_pieces(self) -> impl Iterator<Item = Piece> {
+        let chunks = self.body.chunks.into_iter().map(|chunk| match chunk {
+            Chunk::Bytes(bytes) => Piece::from(bytes),
+            Chunk::Records(records) => Piece::from(records),
+        });
+        let head = (!self.head.is_empty()).then(|| Piece::from(self.head));
+        head.into_iter().chain(chunks)
+    }
+}
+
+/// Resolves to what has to be written.
 pub(super) struct InFlight {
     api: &'static Api,
     header: RequestHeader,
@@ -38,26 +57,20 @@ impl InFlight {
         }
     }
 
-    fn pieces(&self, body: Body) -> Result<Vec<Piece>, Close> {
+    fn with_head(&self, body: Body) -> Result<Written, Close> {
         let head = response_head(self.api.schema, &self.header, body.len())
             .ok_or_else(|| Close("the response is longer than a frame may be".to_owned()))?;
-        let mut pieces = Vec::with_capacity(1 + body.chunks.len());
-        pieces.push(Piece::from(head));
-        pieces.extend(body.chunks.into_iter().map(|chunk| match chunk {
-            Chunk::Bytes(bytes) => Piece::from(bytes),
-            Chunk::Records(records) => Piece::from(records),
-        }));
-        Ok(pieces)
+        Ok(Written { head, body })
     }
 }
 
 impl Future for InFlight {
-    type Output = Result<Vec<Piece>, Close>;
+    type Output = Result<Written, Close>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let body = match &mut this.answer {
-            Answer::Nothing => return Poll::Ready(Ok(Vec::new())),
+            Answer::Nothing => return Poll::Ready(Ok(Written::default())),
             Answer::Ready(body) => Ok(std::mem::take(body)),
             Answer::Pending(pending) => {
                 let poll = guarded(this.api, &this.header, || pending.as_mut().poll(cx));
@@ -68,7 +81,7 @@ impl Future for InFlight {
                 }
             }
         };
-        Poll::Ready(body.and_then(|body| this.pieces(body)))
+        Poll::Ready(body.and_then(|body| this.with_head(body)))
     }
 }
 
@@ -118,12 +131,11 @@ mod tests {
         InFlight::new(api(API_VERSIONS_KEY).unwrap(), header, reply)
     }
 
-    fn bytes(pieces: Vec<Piece>) -> Vec<u8> {
-        let bytes = pieces.iter().flat_map(|piece| match piece {
-            Piece::Memory(bytes) => bytes.to_vec(),
-            Piece::Region { .. } => Vec::new(),
-        });
-        bytes.collect()
+    fn bytes(written: Written) -> Vec<u8> {
+        let pieces = written.into_pieces();
+        pieces
+            .flat_map(|piece| piece.as_memory().unwrap().to_vec())
+            .collect()
     }
 
     #[test]
@@ -133,20 +145,15 @@ mod tests {
             Reply::Ready(body()),
             Reply::pending(async move { Ok(body()) }).unwrap(),
         ] {
-            let pieces = in_flight(reply).now_or_never().unwrap().unwrap();
-            assert_eq!(bytes(pieces), b"\0\0\0\x06\0\0\0\x07ab");
+            let written = in_flight(reply).now_or_never().unwrap().unwrap();
+            assert_eq!(bytes(written), b"\0\0\0\x06\0\0\0\x07ab");
         }
     }
 
     #[test]
     fn no_answer_is_nothing_to_write() {
-        assert!(
-            in_flight(Reply::None)
-                .now_or_never()
-                .unwrap()
-                .unwrap()
-                .is_empty()
-        );
+        let written = in_flight(Reply::None).now_or_never().unwrap().unwrap();
+        assert_eq!(written.into_pieces().count(), 0);
     }
 
     #[test]

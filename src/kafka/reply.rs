@@ -6,6 +6,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use kafka_protocol::protocol::Encodable;
+use smallvec::{SmallVec, smallvec};
 
 use super::codec;
 use super::dispatch::Context;
@@ -20,7 +21,7 @@ pub(crate) struct Close(pub(crate) String);
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     /// The pieces.
-    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) chunks: SmallVec<[Chunk; 1]>,
 }
 
 /// One piece of a response.
@@ -51,7 +52,7 @@ impl Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self {
-            chunks: vec![Chunk::Bytes(bytes)],
+            chunks: smallvec![Chunk::Bytes(bytes)],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of a request before it is decoded.
 
 use bytes::Bytes;
+use kafka_protocol::protocol::StrBytes;
 
 use super::codec;
 use super::dispatch::{self, Api};
@@ -67,8 +68,9 @@ pub(super) fn frame_bytes_max(prefix: &[u8]) -> usize {
     }
 }
 
-/// Parses the header and walks the body, which it may rewrite for the codec.
-pub(super) fn examine(frame: &mut [u8]) -> Result<Examined, BadRequest> {
+/// Parses the header and walks the body, which it may rewrite for the codec. `client` is what the
+/// client called itself before.
+pub(super) fn examine(frame: &mut [u8], client: Option<&StrBytes>) -> Result<Examined, BadRequest> {
     let (key, version) = RequestHeader::key_and_version(frame)?;
     let not_served = BadRequest::NotServed { key, version };
     let Some(api) = dispatch::api(key) else {
@@ -77,7 +79,7 @@ pub(super) fn examine(frame: &mut [u8]) -> Result<Examined, BadRequest> {
     if !api.serves(version) && key != API_VERSIONS_KEY {
         return Err(not_served);
     }
-    let (header, start) = RequestHeader::parse(api.schema, frame)?;
+    let (header, start) = RequestHeader::parse(api.schema, frame, client)?;
     let content = if api.serves(version) {
         let body = frame.get_mut(start..).unwrap_or_default();
         let footprint =

@@ -1,16 +1,21 @@
 //! The read half: frames, in memory that follows what has arrived.
 //!
 //! A connection that waits has no buffer. What comes is first read onto the stack; a frame that
-//! is larger than that gets a buffer that never holds more than twice what has arrived, and the
-//! length that its peer announced costs nothing. Reading can be cancelled at any await: all state
-//! is in the reader.
+//! is larger than that gets a buffer that never holds more than twice what has arrived, or 80 KiB,
+//! and the length that its peer announced costs nothing. Reading can be cancelled at any await:
+//! all state is in the reader.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -26,6 +31,12 @@ const PREFIX_BYTES: usize = 2;
 /// Bytes read onto the stack: a request with one batch of the default size of Kafka's producers
 /// comes in one read.
 const CHUNK_BYTES: usize = 20 * 1024;
+
+/// Room of a frame that did not come in one read: a batch of 64 KiB takes one more.
+const LARGE_BYTES: usize = 80 * 1024;
+
+/// Whole frames for which a connection keeps room while it has none.
+const WHOLE_KEPT: usize = 8;
 
 /// Most bytes of one read into a frame's buffer.
 const READ_BYTES_MAX: usize = 1024 * 1024;
@@ -146,7 +157,7 @@ impl FrameReader {
     /// A frame that has arrived already.
     pub(super) fn arrived(&mut self) -> Option<Frame> {
         let frame = self.whole.pop_front();
-        if self.whole.is_empty() {
+        if self.whole.is_empty() && self.whole.capacity() > WHOLE_KEPT {
             self.whole = VecDeque::new();
         }
         frame
@@ -180,7 +191,7 @@ impl FrameReader {
     /// long a frame may be. Fails as [`ReadError::Idle`] only if `may_idle`.
     pub(super) async fn next(
         &mut self,
-        stream: &TcpStream,
+        stream: &mut TcpStream,
         may_idle: bool,
         limit: impl Fn(&[u8]) -> usize,
     ) -> Result<Option<Frame>, ReadError> {
@@ -193,17 +204,15 @@ impl FrameReader {
                 std::future::pending::<()>().await;
             }
             self.wait_for_budget(may_idle).await?;
-            match self.read(stream, &limit) {
+            let expires = self.expires(may_idle);
+            let read = poll_fn(|cx| self.poll_read(cx, stream, &limit));
+            let read = match expires {
+                Some(at) => timeout_at(at, read).await,
+                None => Ok(read.await),
+            };
+            match read.unwrap_or_else(|_| Err(self.expired())) {
                 Ok(0) => return self.finished(),
                 Ok(_) => tokio::task::consume_budget().await,
-                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.expires(may_idle) {
-                        Some(at) => timeout_at(at, stream.readable())
-                            .await
-                            .map_err(|_| self.expired())??,
-                        None => stream.readable().await?,
-                    }
-                }
                 Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -231,23 +240,35 @@ impl FrameReader {
         }
     }
 
-    fn read(
+    /// Reads once; how many bytes. The chunk is on the stack of this call alone, so that it is no
+    /// part of what a waiting connection keeps.
+    ///
+    /// Behind a whole frame there is mostly nothing, and the system is not asked again before it
+    /// says so; the rest of a frame is mostly there already.
+    fn poll_read(
         &mut self,
-        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        stream: &mut TcpStream,
         limit: &impl Fn(&[u8]) -> usize,
-    ) -> Result<usize, ReadError> {
+    ) -> Poll<Result<usize, ReadError>> {
         let Some(partial) = self.body.as_mut().filter(|partial| partial.is_large()) else {
-            let mut chunk = [0; CHUNK_BYTES];
-            let read = stream.try_read(&mut chunk)?;
-            self.feed(chunk.get(..read).unwrap_or_default(), limit)?;
-            return Ok(read);
+            let mut chunk = [MaybeUninit::uninit(); CHUNK_BYTES];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
+            if self.half_read() == 0 {
+                ready!(Pin::new(stream).poll_read(cx, &mut chunk))?;
+            } else {
+                ready!(poll_rest(cx, stream, &mut chunk))?;
+            }
+            self.feed(chunk.filled(), limit)?;
+            return Poll::Ready(Ok(chunk.filled().len()));
         };
         let room = partial.room();
-        let read = stream.try_read_buf(&mut (&mut partial.frame.buffer).limit(room))?;
+        let mut buffer = (&mut partial.frame.buffer).limit(room);
+        let read = ready!(poll_rest(cx, stream, &mut buffer))?;
         partial.frame.lease.take(read);
         self.check(limit)?;
         self.complete();
-        Ok(read)
+        Poll::Ready(Ok(read))
     }
 
     /// Takes bytes in.
@@ -369,6 +390,22 @@ impl FrameReader {
     }
 }
 
+/// Reads what is likely to be there: asks first, and waits only if it is not.
+fn poll_rest(
+    cx: &mut Context<'_>,
+    stream: &TcpStream,
+    buffer: &mut impl BufMut,
+) -> Poll<io::Result<usize>> {
+    loop {
+        match stream.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(stream.poll_read_ready(cx))?;
+            }
+            read => return Poll::Ready(read),
+        }
+    }
+}
+
 impl Partial {
     fn missing(&self) -> usize {
         self.length - self.frame.buffer.len()
@@ -387,7 +424,8 @@ impl Partial {
 
     /// Room for the next read of a large frame.
     fn room(&mut self) -> usize {
-        self.reserve(CHUNK_BYTES);
+        let first = LARGE_BYTES.saturating_sub(self.frame.buffer.len());
+        self.reserve(first.max(CHUNK_BYTES));
         let buffer = &self.frame.buffer;
         (buffer.capacity() - buffer.len())
             .min(self.missing())

@@ -24,6 +24,6 @@ pub use frames::{Frame, ReadError};
 pub use gate::Gate;
 pub use limits::Limits;
 pub use listener::{Endpoint, Listener};
-pub use piece::Piece;
+pub use piece::{Piece, Short};
 pub use socket::Socket;
 pub use workers::Workers;

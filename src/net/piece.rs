@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::io::File;
 use crate::storage::RecordBytes;
 
+/// Bytes so few that they are kept in place: the head of an answer.
+pub type Short = SmallVec<[u8; 16]>;
+
 /// One piece of what is written, in order.
 #[derive(Clone, Debug)]
 pub enum Piece {
+    /// A few bytes.
+    Short(Short),
     /// Memory.
     Memory(Bytes),
     /// A region of a file, kept open until it has left.
@@ -27,14 +33,30 @@ impl Piece {
     /// Number of bytes.
     pub fn len(&self) -> usize {
         match self {
+            Self::Short(bytes) => bytes.len(),
             Self::Memory(bytes) => bytes.len(),
             Self::Region { len, .. } => *len,
+        }
+    }
+
+    /// The bytes, if they are in memory.
+    pub fn as_memory(&self) -> Option<&[u8]> {
+        match self {
+            Self::Short(bytes) => Some(bytes),
+            Self::Memory(bytes) => Some(bytes),
+            Self::Region { .. } => None,
         }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl From<Short> for Piece {
+    fn from(bytes: Short) -> Self {
+        Self::Short(bytes)
     }
 }
 

@@ -108,9 +108,10 @@ impl Socket {
         self.reader.resume();
     }
 
-    /// Writes all pieces. After an error the connection is of no use.
-    pub async fn write(&mut self, pieces: Vec<Piece>) -> io::Result<()> {
+    /// Writes all pieces, and leaves none. After an error the connection is of no use.
+    pub async fn write(&mut self, pieces: &mut Vec<Piece>) -> io::Result<()> {
         write(&self.stream, pieces, self.gate.limits.write_stall_timeout).await?;
+        pieces.clear();
         self.reader.answered();
         Ok(())
     }

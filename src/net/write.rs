@@ -8,7 +8,8 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -28,28 +29,38 @@ const SENDFILE_BYTES_MAX: usize = 1024 * 1024;
 /// Writes all pieces. An error leaves the stream in the middle of a frame: close it.
 pub(super) async fn write(
     stream: &TcpStream,
-    pieces: Vec<Piece>,
+    pieces: &mut [Piece],
     stall: Duration,
 ) -> io::Result<()> {
     let out = Out { stream, stall };
-    let mut memory: Vec<Bytes> = Vec::with_capacity(pieces.len());
-    for piece in pieces {
-        match piece {
-            Piece::Memory(bytes) => memory.push(bytes),
-            Piece::Region {
-                file,
-                position,
-                len,
-            } => match file.shared(position, len) {
-                Some(bytes) => memory.push(bytes),
-                None => {
-                    out.memory(&mut memory, len > 0).await?;
-                    out.region(&file, position, len).await?;
-                }
-            },
+    for piece in &mut *pieces {
+        if let Piece::Region {
+            file,
+            position,
+            len,
+        } = piece
+            && let Some(bytes) = file.shared(*position, *len)
+        {
+            *piece = Piece::Memory(bytes);
         }
     }
-    out.memory(&mut memory, false).await
+    let mut rest = &*pieces;
+    while !rest.is_empty() {
+        let run = rest.iter().take_while(|piece| piece.as_memory().is_some());
+        let (memory, regions) = rest.split_at_checked(run.count()).unwrap_or((rest, &[]));
+        let region = regions.first().filter(|region| !region.is_empty());
+        out.memory(memory, region.is_some()).await?;
+        if let Some(Piece::Region {
+            file,
+            position,
+            len,
+        }) = region
+        {
+            out.region(file, *position, *len).await?;
+        }
+        rest = regions.get(1..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 struct Out<'a> {
@@ -58,21 +69,22 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Sends all of it and leaves `queue` empty. `more`: what follows belongs to the same packet.
-    async fn memory(&self, queue: &mut Vec<Bytes>, more: bool) -> io::Result<()> {
-        queue.retain(|bytes| !bytes.is_empty());
+    /// Sends pieces of memory. `more`: what follows belongs to the same packet.
+    async fn memory(&self, mut pieces: &[Piece], more: bool) -> io::Result<()> {
+        // Bytes of the first piece that have left.
         let mut gone = 0;
-        while let Some(rest) = queue.get_mut(gone..).filter(|rest| !rest.is_empty()) {
-            let mut sent = self.ready(|| send(self.stream, rest, more)).await?;
-            for bytes in rest {
-                let part = sent.min(bytes.len());
-                bytes.advance(part);
-                sent -= part;
-                gone += usize::from(bytes.is_empty());
+        loop {
+            while let Some((first, rest)) = pieces.split_first()
+                && gone >= first.len()
+            {
+                gone -= first.len();
+                pieces = rest;
             }
+            if pieces.is_empty() {
+                return Ok(());
+            }
+            gone += self.ready(|| send(self.stream, pieces, gone, more)).await?;
         }
-        queue.clear();
-        Ok(())
     }
 
     async fn region(&self, file: &Arc<dyn File>, position: u64, len: usize) -> io::Result<()> {
@@ -94,7 +106,8 @@ impl Out<'_> {
             slice.truncate(read);
             position += read as u64;
             left -= read;
-            self.memory(&mut vec![Bytes::from(slice)], left > 0).await?;
+            self.memory(&[Piece::from(Bytes::from(slice))], left > 0)
+                .await?;
         }
         Ok(())
     }
@@ -157,10 +170,10 @@ fn short_file() -> io::Error {
 }
 
 #[cfg(target_os = "linux")]
-fn send(stream: &TcpStream, queue: &[Bytes], more: bool) -> io::Result<usize> {
+fn send(stream: &TcpStream, pieces: &[Piece], gone: usize, more: bool) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-    let slices = slices(queue);
-    let more = more || queue.len() > slices.len();
+    let slices = slices(pieces, gone);
+    let more = more || pieces.len() > slices.len();
     let flags = if more {
         SendFlags::NOSIGNAL | SendFlags::MORE
     } else {
@@ -175,14 +188,17 @@ fn send(stream: &TcpStream, queue: &[Bytes], more: bool) -> io::Result<usize> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send(stream: &TcpStream, queue: &[Bytes], _more: bool) -> io::Result<usize> {
-    stream.try_write_vectored(&slices(queue))
+fn send(stream: &TcpStream, pieces: &[Piece], gone: usize, _more: bool) -> io::Result<usize> {
+    stream.try_write_vectored(&slices(pieces, gone))
 }
 
-fn slices(queue: &[Bytes]) -> Vec<IoSlice<'_>> {
-    queue
-        .iter()
-        .take(SLICES_MAX)
-        .map(|bytes| IoSlice::new(bytes))
-        .collect()
+/// What is sent at once: the pieces behind the first `gone` bytes of the first one.
+fn slices(pieces: &[Piece], gone: usize) -> SmallVec<[IoSlice<'_>; 8]> {
+    let mut slices = SmallVec::new();
+    let mut gone = gone;
+    for bytes in pieces.iter().take(SLICES_MAX).filter_map(Piece::as_memory) {
+        slices.extend(bytes.get(gone..).map(IoSlice::new));
+        gone = 0;
+    }
+    slices
 }
