@@ -1,11 +1,11 @@
 //! Reading records of many partitions at once, waiting for them where there are none yet.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Broker;
 use super::offsets::epoch_end;
@@ -88,6 +88,7 @@ impl Broker {
     pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> Vec<FetchResult> {
         let deadline = Instant::now() + options.max_wait;
         let reader = Reader::new(self, from, options);
+        let before = reader.offsets();
         let results = reader.read();
         if reader.is_enough(&results) {
             return results;
@@ -96,19 +97,21 @@ impl Broker {
         drop(results);
         let waiter = Arc::new(Notify::new());
         let logs = reader.sources.iter().filter_map(|(_, log)| log.as_ref());
-        let _subscriptions: Vec<_> = logs.map(|log| log.subscribe(&waiter)).collect();
+        let _subscriptions: SmallVec<[_; 1]> = logs.map(|log| log.subscribe(&waiter)).collect();
+        // From here on nothing is missed; it may have changed before.
+        let mut changed = reader.offsets() != before;
         loop {
-            // Listens before it reads: a change in between is not missed.
-            let mut changed = pin!(waiter.notified());
-            changed.as_mut().enable();
-            let results = reader.read();
-            if reader.is_enough(&results) {
-                return results;
+            if changed {
+                let results = reader.read();
+                if reader.is_enough(&results) {
+                    return results;
+                }
             }
-            drop(results);
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+            // A change that comes before this waits leaves a permit.
+            if timeout_at(deadline, waiter.notified()).await.is_err() {
                 return reader.read();
             }
+            changed = true;
         }
     }
 }
@@ -126,6 +129,12 @@ impl<'a> Reader<'a> {
             sources: from.iter().map(|from| (from, log(from))).collect(),
             options,
         }
+    }
+
+    /// What has to change before a read finds something else; `None` where it fails.
+    fn offsets(&self) -> SmallVec<[Option<Offsets>; 1]> {
+        let logs = self.sources.iter().map(|(_, log)| log.as_ref());
+        logs.map(|log| log?.offsets().ok()).collect()
     }
 
     fn read(&self) -> Vec<FetchResult> {

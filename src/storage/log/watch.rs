@@ -1,5 +1,6 @@
 //! Waking those who wait for a partition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -11,7 +12,8 @@ use tokio::sync::Notify;
 pub(in crate::storage) struct Watch {
     /// For those who wait for one offset to be committed.
     pub(in crate::storage) changed: Notify,
-    subscribers: Mutex<Vec<(u64, Arc<Notify>)>>,
+    /// In the order in which they came.
+    subscribers: Mutex<BTreeMap<u64, Arc<Notify>>>,
     /// Their number, so that a change that nobody waits for takes no lock.
     count: AtomicUsize,
     next: AtomicU64,
@@ -22,7 +24,7 @@ impl Watch {
     pub(in crate::storage) fn wake(&self) {
         self.changed.notify_waiters();
         if self.count.load(Ordering::SeqCst) > 0 {
-            for (_, waiter) in &*self.subscribers.lock() {
+            for waiter in self.subscribers.lock().values() {
                 waiter.notify_one();
             }
         }
@@ -31,7 +33,7 @@ impl Watch {
     pub(in crate::storage) fn subscribe(self: Arc<Self>, waiter: &Arc<Notify>) -> Subscription {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut subscribers = self.subscribers.lock();
-        subscribers.push((number, waiter.clone()));
+        subscribers.insert(number, waiter.clone());
         self.count.store(subscribers.len(), Ordering::SeqCst);
         drop(subscribers);
         Subscription {
@@ -51,7 +53,7 @@ pub struct Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut subscribers = self.watch.subscribers.lock();
-        subscribers.retain(|(number, _)| *number != self.number);
+        subscribers.remove(&self.number);
         self.watch.count.store(subscribers.len(), Ordering::SeqCst);
     }
 }
