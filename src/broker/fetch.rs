@@ -78,6 +78,9 @@ pub enum FetchError {
 /// One partition's part of the answer.
 pub type FetchResult = Result<Fetched, FetchError>;
 
+/// The answer: one part for each partition that was asked for. Many consumers have one partition.
+pub type FetchResults = SmallVec<[FetchResult; 1]>;
+
 impl Broker {
     /// Reads each of the partitions, in that order; an answer for each, in that order.
     ///
@@ -85,7 +88,7 @@ impl Broker {
     /// or its log turns out to differ from what the reader has, and not behind the last segment,
     /// where what lacks is there already (`DelayedFetch.tryComplete`). Whoever drops the future ends the
     /// wait.
-    pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> Vec<FetchResult> {
+    pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> FetchResults {
         let deadline = Instant::now() + options.max_wait;
         let reader = Reader::new(self, from, options);
         let before = reader.offsets();
@@ -118,7 +121,7 @@ impl Broker {
 
 /// The partitions of one fetch with their logs.
 struct Reader<'a> {
-    sources: Vec<(&'a FetchFrom, Option<Arc<Partition>>)>,
+    sources: SmallVec<[(&'a FetchFrom, Option<Arc<Partition>>); 1]>,
     options: FetchOptions,
 }
 
@@ -137,7 +140,7 @@ impl<'a> Reader<'a> {
         logs.map(|log| log?.offsets().ok()).collect()
     }
 
-    fn read(&self) -> Vec<FetchResult> {
+    fn read(&self) -> FetchResults {
         let mut left = self.options.max_bytes;
         // One batch goes beyond the limits, if nothing was found before it.
         let mut at_least_one = true;

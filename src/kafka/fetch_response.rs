@@ -76,25 +76,22 @@ pub(crate) fn write<'a>(
     envelope: &Envelope,
     answers: impl IntoIterator<Item = (&'a TopicKey, PartitionAnswer)>,
 ) -> Body {
-    let mut topics: Vec<(&TopicKey, Vec<PartitionAnswer>)> = Vec::new();
-    for (topic, answer) in answers {
-        match topics.last_mut() {
-            Some((last, partitions)) if *last == topic => partitions.push(answer),
-            _ => topics.push((topic, vec![answer])),
-        }
-    }
+    let mut answers: SmallVec<[(&TopicKey, PartitionAnswer); 1]> = answers.into_iter().collect();
+    let topics = answers.chunk_by(|one, next| one.0 == next.0).count();
     let mut writer = Writer::new(version);
     writer.bytes.put_i32(0);
     if version >= 7 {
         writer.bytes.put_i16(envelope.error_code);
         writer.bytes.put_i32(envelope.session_id);
     }
-    writer.array_length(topics.len());
-    for (topic, partitions) in topics {
-        writer.topic(topic);
-        writer.array_length(partitions.len());
-        for partition in partitions {
-            writer.partition(partition);
+    writer.array_length(topics);
+    for answers in answers.chunk_by_mut(|one, next| one.0 == next.0) {
+        if let Some((topic, _)) = answers.first() {
+            writer.topic(topic);
+        }
+        writer.array_length(answers.len());
+        for (_, answer) in answers {
+            writer.partition(answer);
         }
         writer.no_tags();
     }
@@ -137,7 +134,8 @@ impl Writer {
         }
     }
 
-    fn partition(&mut self, answer: PartitionAnswer) {
+    /// Takes the records out of the answer.
+    fn partition(&mut self, answer: &mut PartitionAnswer) {
         self.bytes.put_i32(answer.partition.0);
         self.bytes.put_i16(answer.error_code);
         self.bytes.put_i64(answer.high_watermark);
@@ -150,7 +148,7 @@ impl Writer {
             // No preferred read replica: there is one node.
             self.bytes.put_i32(-1);
         }
-        self.records(answer.records);
+        self.records(std::mem::replace(&mut answer.records, RecordBytes::EMPTY));
         if self.flexible() {
             self.partition_tags(answer.diverging, answer.current_leader);
         }

@@ -25,9 +25,10 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use smallvec::SmallVec;
 
 use crate::broker::Broker;
-use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions, FetchResult};
+use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions, FetchResults};
 use crate::catalog::Image;
 use crate::config::keys;
 use crate::kafka::dispatch::{Context, Handler};
@@ -143,10 +144,10 @@ async fn answer(
     let (from, places) = resolve(&broker.catalog.image(), &fetch.partitions);
     let read = match options {
         Some(options) => broker.fetch(&from, options).await,
-        None => Vec::new(),
+        None => FetchResults::new(),
     };
     let answers = merge(version, broker, isolation, &fetch, places, read);
-    let seen: Vec<Answered> = answers.iter().map(answered).collect();
+    let seen: SmallVec<[Answered; 1]> = answers.iter().map(answered).collect();
     let now = broker.clock.monotonic();
     let selection = match context.fetch_sessions.finish(&fetch, &seen, now) {
         Ok(selection) => selection,
@@ -169,12 +170,9 @@ async fn answer(
     let keys = fetch.partitions.iter().map(|(key, _)| &key.topic);
     let chosen = keys.zip(answers).filter(|_| kept.next().unwrap_or(true));
     // What is not there comes last, as from Kafka.
-    let (missing, there): (Vec<_>, Vec<_>) = chosen.partition(|(_, answer)| answer.missing());
-    Ok(fetch_response::write(
-        version,
-        &envelope,
-        there.into_iter().chain(missing),
-    ))
+    let mut chosen: SmallVec<[_; 1]> = chosen.collect();
+    chosen.sort_by_key(|(_, answer)| answer.missing());
+    Ok(fetch_response::write(version, &envelope, chosen))
 }
 
 /// The partitions asked for, as a session keeps them.
@@ -232,8 +230,11 @@ enum Place {
 }
 
 /// Finds the partitions of a request in the catalog: what to read, and a place for every one.
-fn resolve(image: &Image, wanted: &[(PartitionKey, Wanted)]) -> (Vec<FetchFrom>, Vec<Place>) {
-    let mut from = Vec::with_capacity(wanted.len());
+fn resolve(
+    image: &Image,
+    wanted: &[(PartitionKey, Wanted)],
+) -> (SmallVec<[FetchFrom; 1]>, SmallVec<[Place; 1]>) {
+    let mut from = SmallVec::with_capacity(wanted.len());
     let mut last: Option<(&TopicKey, Option<(TopicId, usize)>)> = None;
     let places = wanted.iter().map(|(key, wanted)| {
         let topic = match last {
@@ -325,9 +326,9 @@ fn merge(
     broker: &Broker,
     isolation: Isolation,
     fetch: &FetchContext,
-    places: Vec<Place>,
-    read: Vec<FetchResult>,
-) -> Vec<PartitionAnswer> {
+    places: SmallVec<[Place; 1]>,
+    read: FetchResults,
+) -> SmallVec<[PartitionAnswer; 1]> {
     let lists_aborted = isolation == Isolation::ReadCommitted;
     let mut read = read.into_iter();
     let answers = fetch
