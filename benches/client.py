@@ -14,16 +14,20 @@ class Server:
 
     def __init__(self, binary, *args, under=()):
         command = [*under, binary, "serve", "--listen", "127.0.0.1:0", *args]
-        begin = time.perf_counter()
+        self.begin = time.perf_counter()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
-        self.ready_ms = (time.perf_counter() - begin) * 1000
+        self.ready_ms = self.ms()
         if not line.startswith("klamm ready"):
             raise SystemExit(f"{command}: no ready line, but {line!r}")
         address = line.split("kafka=")[1].split()[0]
         host, port = address.rsplit(":", 1)
         self.address = (host, int(port))
+
+    def ms(self):
+        """Milliseconds since exec."""
+        return (time.perf_counter() - self.begin) * 1000
 
     def resident_mib(self):
         with open(f"/proc/{self.process.pid}/status") as status:
@@ -116,3 +120,10 @@ def batch(values):
     body = struct.pack(">hiqqqhii", 0, len(values) - 1, now, now, -1, -1, -1, len(values)) + records
     head = struct.pack(">ib", -1, 2) + struct.pack(">I", crc32c(body))
     return struct.pack(">qi", 0, len(head) + len(body)) + head + body
+
+
+def produce(records, topic="t"):
+    """Produce v8 with acks=all: key, version, body."""
+    data = struct.pack(">i", len(records)) + records
+    return 0, 8, (struct.pack(">hhi", -1, -1, 30000) + struct.pack(">i", 1) + string(topic)
+                  + struct.pack(">ii", 1, 0) + data)

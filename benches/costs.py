@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 
-from client import Client, Server, batch, create, string
+from client import Client, Server, batch, create, produce, string
 
 BUDGET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "costs.json")
 GROWTH_MAX = 1.02
@@ -29,13 +29,6 @@ GROWTH_MAX = 1.02
 ALLOCATIONS_SLACK = 0.1
 FEW, MANY = 200, 1200
 ALLOCATORS = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"}
-
-
-def produce(records):
-    """Produce v8, acks=all: what `--durability os` answers without a disk."""
-    data = struct.pack(">i", len(records)) + records
-    return 0, 8, (struct.pack(">hhi", -1, -1, 30000) + struct.pack(">i", 1) + string("t")
-                  + struct.pack(">ii", 1, 0) + data)
 
 
 def fetch(topic, offset, limit):

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from client import Client, Server, codes, create, string
+from client import Client, Server, batch, codes, create, produce, string
 
 failed = False
 
@@ -35,6 +35,22 @@ def delete(client, names):
                         + struct.pack(">i", 60000))
     bad = [code for code in codes(reply, True, False) if code]
     assert not bad, f"DeleteTopics: {bad[:5]}"
+
+
+def first_records(binary, times, data, durability):
+    """Milliseconds from exec to the answer of the first Produce, to a topic that it creates."""
+    found, records = [], batch([b"first"])
+    for _ in range(times):
+        shutil.rmtree(data, ignore_errors=True)
+        server = Server(binary, "--data-dir", data, "--durability", durability)
+        client = Client(server.address)
+        client.call(3, 4, struct.pack(">i", 1) + string("new") + b"\1")
+        answer = client.call(*produce(records, "new"))
+        found.append(server.ms())
+        code = struct.unpack_from(">h", answer, 17)[0]
+        assert code == 0, f"Produce: code {code}"
+        server.stop()
+    return found
 
 
 def starts(binary, times, *args, fresh=None):
@@ -68,6 +84,12 @@ def main():
             found = starts(options.binary, times, *args, fresh=fresh)
             report(figure, statistics.median(found), ceiling, "ms",
                    min=round(min(found), 2), max=round(max(found), 2), starts=times)
+
+        for durability in ("os", "fsync"):
+            found = first_records(options.binary, times, data, durability)
+            report(f"start to the first acknowledged record, {durability}",
+                   statistics.median(found), 25, "ms", min=round(min(found), 2),
+                   max=round(max(found), 2), starts=times)
 
         shutil.rmtree(data, ignore_errors=True)
         server = Server(options.binary, "--data-dir", data)
