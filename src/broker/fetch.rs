@@ -119,9 +119,12 @@ impl Broker {
     }
 }
 
+/// A partition of a fetch, and its log if there is one.
+type Source<'a> = (&'a FetchFrom, Option<Arc<Partition>>);
+
 /// The partitions of one fetch with their logs.
 struct Reader<'a> {
-    sources: SmallVec<[(&'a FetchFrom, Option<Arc<Partition>>); 1]>,
+    sources: SmallVec<[Source<'a>; 1]>,
     options: FetchOptions,
 }
 
@@ -144,7 +147,7 @@ impl<'a> Reader<'a> {
         let mut left = self.options.max_bytes;
         // One batch goes beyond the limits, if nothing was found before it.
         let mut at_least_one = true;
-        let read = |(from, log): &(&FetchFrom, Option<Arc<Partition>>)| {
+        let read = |(from, log): &Source<'_>| {
             let log = log.as_ref().ok_or(PartitionError::Unknown)?;
             let fetched = self.read_one(log, from, left.min(from.max_bytes), at_least_one)?;
             at_least_one &= fetched.records.is_empty();
