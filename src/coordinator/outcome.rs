@@ -71,6 +71,9 @@ impl From<Synced> for Reply {
 /// Why a request about a group is refused; each is a code of Kafka's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
+    /// -1.
+    #[error("the request cannot be understood, in a way that Kafka has no code for")]
+    UnknownServerError,
     /// 3.
     #[error("there is no such partition")]
     UnknownTopicOrPartition,

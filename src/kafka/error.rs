@@ -252,6 +252,7 @@ impl KafkaCode for Unavailable {
 impl KafkaCode for Failure {
     fn kafka(&self) -> ResponseError {
         match self {
+            Self::UnknownServerError => ResponseError::UnknownServerError,
             Self::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
             Self::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
             Self::CoordinatorNotAvailable => ResponseError::CoordinatorNotAvailable,

@@ -170,3 +170,58 @@ pub(super) fn refused(s: &mut Session) {
     s.ask("LeaveGroup", 5, leave(group, &joined["memberId"]));
     forget(s, group);
 }
+
+/// Classic members that a consumer group with a member does not take.
+pub(super) fn classics(s: &mut Session) {
+    s.coordinate_groups();
+    let topic = "consumer-group-classics";
+    s.topic(topic, 1, &[]);
+    s.settle();
+    let group = topic;
+    s.case("a member of the new protocol");
+    let member = json!("new");
+    s.ask("ConsumerGroupHeartbeat", 1, joining(group, &member, topic));
+    for version in [0, 3, 4, 5, 9] {
+        for (case, changes) in [
+            ("a member that is not there", json!({"memberId": "nobody"})),
+            (
+                "another member, and nonsense for a subscription",
+                json!({"memberId": "nobody", "protocols": [{"name": "x", "metadata": ""}]}),
+            ),
+            ("no protocols", json!({"protocols": []})),
+            ("another protocol type", json!({"protocolType": "connect"})),
+            ("no protocol type", json!({"protocolType": ""})),
+        ] {
+            s.case(case);
+            s.ask("JoinGroup", version, with(join(group, &json!("")), changes));
+        }
+        s.case("nonsense for a subscription");
+        let nonsense = json!([{"name": "x", "metadata": "0000"}]);
+        let body = with(join(group, &json!("")), json!({"protocols": nonsense}));
+        let asked = s.ask("JoinGroup", version, body.clone());
+        if version >= 4 {
+            let known = json!({"memberId": asked["memberId"]});
+            s.ask("JoinGroup", version, with(body, known));
+        }
+        if version >= 5 {
+            s.case("an instance that is not there");
+            let body = with(
+                join(group, &json!("nobody")),
+                json!({"groupInstanceId": "i"}),
+            );
+            s.ask("JoinGroup", version, body);
+        }
+    }
+    s.case("requests of classic members, of one that is none");
+    for id in ["new", "nobody"] {
+        let body = json!({"groupId": group, "generationId": 1, "memberId": id});
+        s.ask("Heartbeat", 4, body.clone());
+        let more = json!({"protocolType": "consumer", "protocolName": "range", "assignments": []});
+        s.ask("SyncGroup", 5, with(body, more));
+    }
+    s.ask("LeaveGroup", 5, leave(group, &json!("nobody")));
+    describe(s, group);
+    s.ask("LeaveGroup", 5, leave(group, &member));
+    describe(s, group);
+    forget(s, group);
+}

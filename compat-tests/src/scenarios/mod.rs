@@ -103,4 +103,5 @@ pub const ALL: &[Scenario] = &[
     ("offset-delete", group_offsets::delete),
     ("consumer-group", consumer_groups::one_member),
     ("consumer-group-refused", consumer_groups::refused),
+    ("consumer-group-classics", consumer_groups::classics),
 ];

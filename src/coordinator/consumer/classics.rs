@@ -28,9 +28,10 @@ impl ConsumerGroup {
         };
         let joined = self.try_join(&id, request, turn);
         let joined = joined.unwrap_or_else(|failure| {
-            let named = match failure {
-                Failure::MemberIdRequired => &id,
-                _ => &request.member_id,
+            // Other refusals name nobody, unlike those of classic groups.
+            let named = match failure == Failure::MemberIdRequired {
+                true => &*id,
+                false => "",
             };
             Joined::failed(named, failure)
         });
@@ -52,8 +53,6 @@ impl ConsumerGroup {
         if is_new && request.requires_known_member_id && request.instance_id.is_none() {
             return Err(Failure::MemberIdRequired);
         }
-        let read = Subscription::from_bytes(&protocol.metadata);
-        let (subscription, _version) = read.map_err(|_| Failure::InconsistentGroupProtocol)?;
         let mut records = Vec::new();
         let before = match &request.instance_id {
             None => Before {
@@ -75,6 +74,9 @@ impl ConsumerGroup {
                 }
             }
         };
+        // Kafka fails over a subscription that it cannot read, and this is what it answers then.
+        let read = Subscription::from_bytes(&protocol.metadata);
+        let (subscription, _version) = read.map_err(|_| Failure::UnknownServerError)?;
         let owned = by_id(&subscription.owned_partitions, turn.topics);
         let said = said_by(request, subscription, &before.member);
         let after = self.update(&before, said, Some(&owned), turn, &mut records);

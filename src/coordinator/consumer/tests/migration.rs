@@ -221,18 +221,26 @@ fn classic_members_of_a_consumer_group_keep_to_their_protocol() {
         change(&mut request);
         request
     };
-    for request in [
-        other(|request| request.protocol_type = "connect".to_owned()),
-        other(|request| request.protocols.clear()),
-        other(|request| request.protocols[0].metadata = Bytes::from_static(b"\0")),
+    let inconsistent = Failure::InconsistentGroupProtocol;
+    for (request, failure) in [
+        (
+            other(|request| request.protocol_type = "connect".to_owned()),
+            inconsistent,
+        ),
+        (other(|request| request.protocols.clear()), inconsistent),
+        (
+            other(|request| request.protocols[0].metadata = Bytes::from_static(b"\0")),
+            Failure::UnknownServerError,
+        ),
     ] {
         let request = Join {
+            member_id: "stranger".to_owned(),
             requires_known_member_id: false,
             ..request
         };
         let waiter = bench.run(|shard, waiter, moment| shard.join(GROUP, request, waiter, moment));
         let answer = joined(&mut bench, waiter).unwrap();
-        assert_eq!(answer.failure, Some(Failure::InconsistentGroupProtocol));
+        assert_eq!(answer.failure, Some(failure));
         assert_eq!(answer.member_id, "");
     }
     old.try_join(&mut bench).unwrap();
