@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
-use super::{Dump, DumpError, Row};
+use super::{Decoder, Dump, DumpError, Row, groups};
 use crate::batch::{BatchHeader, Codec, ControlType, EndMarker, RecordView, records};
 use crate::cli::output::{bytes_as_json, headers_as_json};
 use crate::model::Offset;
@@ -15,6 +15,9 @@ use crate::wire::metadata::MetadataRecord;
 /// The directory of the metadata log.
 const METADATA_LOG: &str = "__cluster_metadata-0";
 
+/// How the directories of the partitions of groups begin.
+const OFFSETS_TOPIC: &str = "__consumer_offsets-";
+
 impl<W: Write> Dump<W> {
     /// Prints the batches of a file, one at a time.
     pub(super) fn batches(&mut self, path: &Path, base: Option<Offset>) -> Result<(), DumpError> {
@@ -22,13 +25,7 @@ impl<W: Write> Dump<W> {
         let file = File::open(path).map_err(unreadable)?;
         let mut left = file.metadata().map_err(unreadable)?.len();
         let mut file = BufReader::new(file);
-        let metadata = self.metadata
-            || path
-                .extension()
-                .is_some_and(|extension| extension == "checkpoint")
-            || path
-                .parent()
-                .is_some_and(|directory| directory.ends_with(METADATA_LOG));
+        let decoder = self.decoder.unwrap_or_else(|| decoder_of(path));
         if let Some(base) = base {
             self.row(Row::new("start").with("logStartOffset", base.0))?;
         }
@@ -59,7 +56,7 @@ impl<W: Write> Dump<W> {
                 return Err(damaged("the checksum does not match".to_owned()));
             }
             if self.records {
-                self.records_of(&batch, metadata)
+                self.records_of(&batch, decoder)
                     .map_err(|error| match error {
                         DumpError::Damaged(what) => damaged(what),
                         error @ (DumpError::Output(_) | DumpError::Unreadable(_)) => error,
@@ -98,7 +95,7 @@ impl<W: Write> Dump<W> {
         )
     }
 
-    fn records_of(&mut self, batch: &[u8], metadata: bool) -> Result<(), DumpError> {
+    fn records_of(&mut self, batch: &[u8], decoder: Decoder) -> Result<(), DumpError> {
         let opened = records(batch).map_err(|error| DumpError::Damaged(error.to_string()))?;
         let control = opened.header().is_control();
         for record in &opened {
@@ -111,10 +108,11 @@ impl<W: Write> Dump<W> {
                 .with(timestamp_type(opened.header()), record.timestamp.0)
                 .with("keySize", size(record.key))
                 .with("valueSize", size(record.value));
-            self.row(match (control, metadata) {
+            self.row(match (control, decoder) {
                 (true, _) => control_fields(row, &record),
-                (false, true) => row.with("payload", metadata_as_text(&record)),
-                (false, false) => row
+                (false, Decoder::Metadata) => row.with("payload", metadata_as_text(&record)),
+                (false, Decoder::Groups) => groups::fields(row, &record),
+                (false, Decoder::Bytes) => row
                     .with("headers", headers_as_json(&record))
                     .with_some("key", record.key.map(|key| bytes_as_json(Some(key))))
                     .with_some(
@@ -124,6 +122,21 @@ impl<W: Write> Dump<W> {
             })?;
         }
         Ok(())
+    }
+}
+
+/// What the records of a file are, by its name and that of its directory.
+fn decoder_of(path: &Path) -> Decoder {
+    let directory = path.parent().and_then(Path::file_name);
+    let directory = directory.map(|name| name.to_string_lossy());
+    let is_snapshot = path
+        .extension()
+        .is_some_and(|extension| extension == "checkpoint");
+    match directory.as_deref() {
+        Some(METADATA_LOG) => Decoder::Metadata,
+        _ if is_snapshot => Decoder::Metadata,
+        Some(name) if name.starts_with(OFFSETS_TOPIC) => Decoder::Groups,
+        Some(_) | None => Decoder::Bytes,
     }
 }
 

@@ -19,6 +19,7 @@
 //! the exit code is 1.
 
 mod batches;
+mod groups;
 mod tables;
 
 use std::borrow::Cow;
@@ -44,6 +45,21 @@ pub(crate) struct Args {
     /// its name, they are known.
     #[arg(long)]
     cluster_metadata_decoder: bool,
+    /// Take all records for those of groups and their offsets, and print them; where the
+    /// directory has the topic's name, they are known.
+    #[arg(long, conflicts_with = "cluster_metadata_decoder")]
+    offsets_decoder: bool,
+}
+
+/// What records are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoder {
+    /// Anything: bytes.
+    Bytes,
+    /// Of the metadata log.
+    Metadata,
+    /// Of `__consumer_offsets`.
+    Groups,
 }
 
 /// Runs the command.
@@ -52,12 +68,18 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<(), CommandError> {
         paths,
         records,
         cluster_metadata_decoder,
+        offsets_decoder,
     } = args;
+    let decoder = match (cluster_metadata_decoder, offsets_decoder) {
+        (true, _) => Some(Decoder::Metadata),
+        (false, true) => Some(Decoder::Groups),
+        (false, false) => None,
+    };
     let mut dump = Dump {
         out: BufWriter::new(io::stdout().lock()),
         format,
-        records: *records || *cluster_metadata_decoder,
-        metadata: *cluster_metadata_decoder,
+        records: *records || decoder.is_some(),
+        decoder,
     };
     match dump.paths(paths) {
         Ok(0) => Ok(()),
@@ -139,8 +161,8 @@ struct Dump<W> {
     out: W,
     format: Format,
     records: bool,
-    /// Whether all records are of the metadata log.
-    metadata: bool,
+    /// What all records are, whatever the names of their files say.
+    decoder: Option<Decoder>,
 }
 
 impl<W: Write> Dump<W> {

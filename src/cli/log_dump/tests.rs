@@ -7,6 +7,7 @@ use crate::storage::format::journal::{DurablePoint, Kind, Record};
 use crate::storage::format::leader_epochs::{self, EpochEntry};
 use crate::storage::format::offset_index::{self, OffsetEntry};
 use crate::storage::format::txn_indexes::{self, IndexSummary};
+use crate::wire::groups::{GroupKey, GroupRecord};
 use crate::wire::metadata::{MetadataRecord, TopicRecord};
 
 fn dumped(path: &Path, format: Format) -> (String, usize) {
@@ -14,7 +15,7 @@ fn dumped(path: &Path, format: Format) -> (String, usize) {
         out: Vec::new(),
         format,
         records: true,
-        metadata: false,
+        decoder: None,
     };
     let damaged = dump.paths(&[path.to_owned()]).unwrap();
     let text = String::from_utf8(dump.out).unwrap();
@@ -118,6 +119,30 @@ fn the_metadata_log_is_decoded() {
     let (text, _) = dumped(folder.path(), Format::Text);
     assert!(
         text.contains("Topic(TopicRecord") && text.contains("news"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_records_of_groups_are_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("__consumer_offsets-28");
+    std::fs::create_dir(&directory).unwrap();
+    let key = GroupKey {
+        group: "readers".to_owned(),
+    };
+    let (key, value) = GroupRecord::ConsumerGroup(key, None).encode().unwrap();
+    let mut builder = BatchBuilder::new();
+    builder.push(Timestamp(1), Some(&key), value.as_deref());
+    builder.push(Timestamp(1), Some(b"nonsense"), None);
+    let bytes = builder.build().unwrap().bytes;
+    std::fs::write(directory.join("00000000000000000000.log"), bytes).unwrap();
+    let (text, damaged) = dumped(folder.path(), Format::Text);
+    assert_eq!(damaged, 0);
+    let decoded = r#"key: {"data":{"groupId":"readers"},"type":"3"} payload: <DELETE>"#;
+    assert!(text.contains(decoded), "{text}");
+    assert!(
+        text.contains(r#"key: {"hex":"6e6f6e73656e7365"} error: "#),
         "{text}"
     );
 }
