@@ -88,7 +88,6 @@ def run(binary, folder, times, request, topics, stored, code_at):
     profile = os.path.join(folder, "profile")
     data = os.path.join(folder, f"data-{times}")
     server = Server(binary, "--data-dir", data, "--durability", "os",
-                    "--set", "num.network.threads=1",
                     under=["valgrind", "--tool=callgrind", "--quiet",
                            f"--callgrind-out-file={profile}"])
     client = Client(server.address)

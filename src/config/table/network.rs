@@ -3,6 +3,9 @@
 use super::{inert, settings};
 use crate::config::check::Check;
 
+/// Why the buffers of sockets are left to the system.
+const BUFFERS: &str = "Linux lets the buffers of connections grow that need it; with fixed ones fetches and large batches take a fifth more CPU.";
+
 settings! { Broker:
     /// Threads for Kafka's background tasks.
     BACKGROUND_THREADS: i32 = with("background.threads", "10")
@@ -52,12 +55,14 @@ settings! { Broker:
     SOCKET_LISTEN_BACKLOG_SIZE: i32 = with("socket.listen.backlog.size", "50")
         .check(Check::AtLeast(1));
     /// SO_RCVBUF of sockets; -1 leaves it to the system.
-    SOCKET_RECEIVE_BUFFER_BYTES: i32 = with("socket.receive.buffer.bytes", "102400");
+    SOCKET_RECEIVE_BUFFER_BYTES: i32 = with("socket.receive.buffer.bytes", "-1")
+        .differs("102400", BUFFERS);
     /// Largest request, in bytes.
     SOCKET_REQUEST_MAX_BYTES: i32 = with("socket.request.max.bytes", "104857600")
         .check(Check::AtLeast(1));
     /// SO_SNDBUF of sockets; -1 leaves it to the system.
-    SOCKET_SEND_BUFFER_BYTES: i32 = with("socket.send.buffer.bytes", "102400");
+    SOCKET_SEND_BUFFER_BYTES: i32 = with("socket.send.buffer.bytes", "-1")
+        .differs("102400", BUFFERS);
     /// Longest wait for a connection that the broker opens.
     SOCKET_CONNECTION_SETUP_TIMEOUT_MAX_MS: i64 = with("socket.connection.setup.timeout.max.ms", "30000")
         .inert(inert::ONE_NODE);
