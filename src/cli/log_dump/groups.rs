@@ -273,7 +273,7 @@ mod tests {
                 .all(|row| row.starts_with(r#"key: {"#) && !row.contains("error: "))
         );
         for expected in [
-            r#"key: {"data":{"group":"offset-commit","partition":1,"topic":"offset-commit"},"type":"1"} payload: <DELETE>"#,
+            r#"key: {"data":{"group":"offset-commit-6","partition":2,"topic":"offset-commit"},"type":"1"} payload: <DELETE>"#,
             r#"key: {"data":{"group":"list-groups-offsets","partition":0,"topic":"list-groups"},"type":"1"} payload: {"data":{"commitTimestamp":1795257478344,"leaderEpoch":-1,"metadata":"","offset":0},"version":"4"}"#,
             r#"key: {"data":{"groupId":"consumer-group-0"},"type":"3"} payload: {"data":{"epoch":1,"metadataHash":1216511928180192360},"version":"0"}"#,
             r#"key: {"data":{"groupId":"golden-regex","regularExpression":"(^gold.*)"},"type":"16"} payload: {"data":{"timestamp":1795258274913,"topics":["golden"],"version":2287},"version":"0"}"#,
