@@ -7,9 +7,18 @@ use std::net::TcpStream;
 use klamm::wire::{DecodeError, EncodeError, Reader, Writer};
 
 /// API keys with their versions.
+const PRODUCE: (i16, i16) = (0, 3);
 const FETCH: (i16, i16) = (1, 4);
 const LIST_OFFSETS: (i16, i16) = (2, 1);
 const API_VERSIONS: (i16, i16) = (18, 0);
+const INCREMENTAL_ALTER_CONFIGS: (i16, i16) = (44, 0);
+
+const ALL_ACKS: i16 = -1;
+const TIMEOUT_MS: i32 = 30_000;
+
+/// What a setting belongs to, and what is done with it.
+const TOPIC: i8 = 2;
+const SET: i8 = 0;
 
 const CONSUMER: i32 = -1;
 const MAX_WAIT_MS: i32 = 500;
@@ -64,6 +73,31 @@ impl Client {
         records(&answer, topic).map_err(io::Error::other)?
     }
 
+    /// Appends a batch to partition 0.
+    pub(crate) fn append(&mut self, topic: &str, batch: &[u8]) -> io::Result<()> {
+        let mut body = Writer::new();
+        // No transaction.
+        body.i16(-1);
+        body.i16(ALL_ACKS);
+        body.i32(TIMEOUT_MS);
+        partition_0(&mut body, topic).map_err(io::Error::other)?;
+        body.length(Some(batch.len()), false)
+            .map_err(io::Error::other)?;
+        body.raw(batch);
+        let answer = self.call(PRODUCE, body)?;
+        answered(&mut Reader::new(&answer), topic).map_err(io::Error::other)?
+    }
+
+    /// Changes a setting of a topic.
+    pub(crate) fn set(&mut self, topic: &str, key: &str, value: &str) -> io::Result<()> {
+        let body = setting(topic, key, value).map_err(io::Error::other)?;
+        let answer = self.call(INCREMENTAL_ALTER_CONFIGS, body)?;
+        let mut from = Reader::new(&answer);
+        // Throttle time, and the length of the array.
+        from.i64().map_err(io::Error::other)?;
+        outcome(from.i16().map_err(io::Error::other)?)
+    }
+
     /// The answer behind its correlation id.
     fn call(&mut self, (key, version): (i16, i16), body: Writer) -> io::Result<Vec<u8>> {
         self.correlation += 1;
@@ -98,6 +132,32 @@ fn partition_0(body: &mut Writer, topic: &str) -> Result<(), EncodeError> {
     Ok(())
 }
 
+fn setting(topic: &str, key: &str, value: &str) -> Result<Writer, EncodeError> {
+    let mut body = Writer::new();
+    let string = |body: &mut Writer, text: &str| {
+        body.string_length(Some(text.len()), false)?;
+        body.raw(text.as_bytes());
+        Ok::<_, EncodeError>(())
+    };
+    body.length(Some(1), false)?;
+    body.i8(TOPIC);
+    string(&mut body, topic)?;
+    body.length(Some(1), false)?;
+    string(&mut body, key)?;
+    body.i8(SET);
+    string(&mut body, value)?;
+    // Not only to be checked.
+    body.i8(0);
+    Ok(body)
+}
+
+fn outcome(code: i16) -> io::Result<()> {
+    match code {
+        0 => Ok(()),
+        code => Err(io::Error::other(format!("error {code}"))),
+    }
+}
+
 /// The same in an answer, up to the fields behind the error.
 fn answered(from: &mut Reader<'_>, topic: &str) -> Result<io::Result<()>, DecodeError> {
     // Both arrays have one element.
@@ -106,10 +166,7 @@ fn answered(from: &mut Reader<'_>, topic: &str) -> Result<io::Result<()>, Decode
     from.take(topic.len())?;
     from.i32()?;
     from.i32()?;
-    Ok(match from.i16()? {
-        0 => Ok(()),
-        code => Err(io::Error::other(format!("error {code}"))),
-    })
+    from.i16().map(outcome)
 }
 
 fn offset(answer: &[u8], topic: &str) -> Result<io::Result<i64>, DecodeError> {

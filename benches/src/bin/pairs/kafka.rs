@@ -65,7 +65,11 @@ impl Kafka {
         let process = Process::start(command.stdout(Stdio::null()), &log)?;
         let address = format!("127.0.0.1:{port}");
         let mut kafka = Self {
-            server: Server { process, address },
+            server: Server {
+                process,
+                address,
+                data: directory.join("data"),
+            },
             version,
             java: java_version(),
             warm_up: if quick { QUICK_WARM_UP } else { WARM_UP },
@@ -125,6 +129,7 @@ fn properties(directory: &Path, port: u16, controller: u16) -> String {
          transaction.state.log.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
          log.retention.check.interval.ms=1000\n\
+         log.cleaner.backoff.ms=100\n\
          log.segment.delete.delay.ms=1000\n",
         directory.join("data").display()
     )

@@ -1,14 +1,16 @@
 //! `pairs`: Klamm beside the floor and beside Apache Kafka, in turns.
 //!
-//! Each row (`rows.rs`) is work that all its sides do, a few figures, and gates. Every server is a
+//! Each row (`rows/`) is work that all its sides do, a few figures, and gates. Every server is a
 //! process on loopback, driven by `klamm bench`; what it cost is read from `/proc`. Sides take turns
 //! in rounds, a ratio is that of a round, and what counts is the median: other work on the machine
 //! then moves all sides alike. Exit code 1 if a gate is missed or a row could not be measured.
 
 mod client;
+mod compaction;
 mod figure;
 mod gate;
 mod generator;
+mod instruments;
 mod kafka;
 mod machine;
 mod measure;
@@ -17,6 +19,7 @@ mod report;
 mod row;
 mod rows;
 mod server;
+mod turn;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,10 +27,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::{Value, json};
 
+use crate::instruments::{INSTRUMENTS, Instrument};
 use crate::kafka::Kafka;
 use crate::measure::Bench;
 use crate::report::Report;
-use crate::row::Row;
+use crate::row::{Row, System};
 use crate::server::{Tools, clear};
 
 /// Klamm beside the floor and beside Apache Kafka, in turns.
@@ -74,21 +78,24 @@ fn main() -> ExitCode {
 
 /// Whether all is well.
 fn run(args: &Args) -> Result<bool, String> {
-    let rows = chosen(&args.rows)?;
+    let work = chosen(&args.rows)?;
     if args.list {
-        for row in rows {
-            println!("{:16} [{}] {}", row.name, row.mode.name(), row.line);
+        for one in work {
+            println!("{:16} {}", one.name(), one.line());
         }
         return Ok(true);
     }
     let scratch = Scratch::new(args.scratch.as_deref())?;
-    let bench = bench(args, &rows, &scratch)?;
+    let bench = bench(args, &work, &scratch)?;
     let mut told = json!({"about": machine::describe(&bench), "rows": []});
     let mut failed = Vec::new();
-    for row in rows {
-        let name = row.name;
+    for one in work {
+        let name = one.name();
         let before = machine::load();
-        let (mut row, well) = measure(&bench, row);
+        let (mut row, well) = one.measure(&bench).unwrap_or_else(|error| {
+            println!("{name} could not be measured: {error}\n");
+            (json!({"row": name, "error": error}), false)
+        });
         if !well {
             failed.push(name);
         }
@@ -109,19 +116,66 @@ fn run(args: &Args) -> Result<bool, String> {
     Ok(failed.is_empty())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Row>, String> {
-    let all = rows::rows();
-    let unknown = names
-        .iter()
-        .find(|name| all.iter().all(|row| row.name != name.as_str()));
-    if let Some(name) = unknown {
+/// What can be asked for.
+#[derive(Clone, Debug)]
+enum Asked {
+    Row(Box<Row>),
+    Instrument(Instrument),
+}
+
+impl Asked {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Row(row) => row.name,
+            Self::Instrument(instrument) => instrument.name,
+        }
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::Row(row) => format!("[{}] {}", row.mode.name(), row.line),
+            Self::Instrument(instrument) => instrument.line.to_owned(),
+        }
+    }
+
+    /// Measures and tells it; whether all is well.
+    fn measure(self, bench: &Bench) -> Result<(Value, bool), String> {
+        Ok(match self {
+            Self::Row(row) => {
+                let measured = bench.measure(&row)?;
+                let report = Report::new(*row, measured);
+                println!("{}", report.text());
+                (report.json(), !report.misses())
+            }
+            Self::Instrument(instrument) => {
+                let told = instrument.run(bench)?;
+                println!("{}", told.text());
+                (told.json(), !told.misses())
+            }
+        })
+    }
+
+    fn wants_kafka(&self) -> bool {
+        match self {
+            Self::Row(row) => row.sides.iter().any(|side| side.system == System::Kafka),
+            Self::Instrument(_) => false,
+        }
+    }
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Asked>, String> {
+    let rows = rows::rows().into_iter().map(Box::new).map(Asked::Row);
+    let instruments = INSTRUMENTS.into_iter().map(Asked::Instrument);
+    let all: Vec<_> = rows.chain(instruments).collect();
+    let known = |name: &String| all.iter().any(|one| one.name() == name);
+    if let Some(name) = names.iter().find(|name| !known(name)) {
         return Err(format!("there is no row {name}; see --list"));
     }
-    let wanted = |row: &Row| names.is_empty() || names.iter().any(|name| name == row.name);
+    let wanted = |one: &Asked| names.is_empty() || names.iter().any(|name| name == one.name());
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn bench(args: &Args, rows: &[Row], scratch: &Scratch) -> Result<Bench, String> {
+fn bench(args: &Args, work: &[Asked], scratch: &Scratch) -> Result<Bench, String> {
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let tools = Tools {
         klamm: args
@@ -136,8 +190,7 @@ fn bench(args: &Args, rows: &[Row], scratch: &Scratch) -> Result<Bench, String> 
             return Err(format!("{}: build it first", program.display()));
         }
     }
-    let mut wants_kafka = rows.iter().flat_map(|row| &row.sides);
-    let wants_kafka = wants_kafka.any(|side| side.system == row::System::Kafka);
+    let wants_kafka = work.iter().any(Asked::wants_kafka);
     let jars = args.kafka.clone();
     let jars = jars.or_else(|| std::env::var_os("KAFKA_LIBS").map(PathBuf::from));
     let kafka = match jars {
@@ -154,22 +207,6 @@ fn bench(args: &Args, rows: &[Row], scratch: &Scratch) -> Result<Bench, String> 
         rounds: usize::from(rounds),
         quick: args.quick,
     })
-}
-
-/// Measures a row and tells it; whether all is well.
-fn measure(bench: &Bench, row: Row) -> (Value, bool) {
-    let name = row.name;
-    match bench.measure(&row) {
-        Ok(measured) => {
-            let report = Report::new(row, measured);
-            println!("{}", report.text());
-            (report.json(), !report.misses())
-        }
-        Err(error) => {
-            println!("{name} could not be measured: {error}\n");
-            (json!({"row": name, "error": error}), false)
-        }
-    }
 }
 
 fn write(path: &Path, told: &Value) -> Result<(), String> {

@@ -2,23 +2,17 @@
 //! to all of them.
 
 use std::io::IsTerminal as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::client::Client;
 use crate::figure::{Figure, Sample};
-use crate::gate::Spread;
-use crate::generator::Aim;
 use crate::kafka::Kafka;
-use crate::row::{Amount, Load, Lookup, Mode, Pace, Row, Side, System, Work};
-use crate::server::{Host, Server, Tools, clear};
+use crate::row::{Amount, Load, Pace, Row, Side, System, Work};
+use crate::server::{Tools, clear};
+use crate::turn::Turn;
 
 /// How long a saturation is measured, before a quick run makes it less.
 const SATURATION: Amount = Amount::Seconds(3.0);
-
-/// How long is waited where nothing is done.
-const REST: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What all rows share.
 #[derive(Debug)]
@@ -46,25 +40,6 @@ impl Measured {
     }
 }
 
-/// A server with the topic of a side, and what it was filled with.
-struct Turn<'a> {
-    bench: &'a Bench,
-    side: &'a Side,
-    host: Host<'a>,
-    aim: Aim,
-    resident_begin: f64,
-    filled: Option<Filled>,
-}
-
-/// Where a lookup finds something.
-#[derive(Clone, Copy, Debug)]
-struct Filled {
-    records: i64,
-    /// Milliseconds since the epoch of Unix.
-    from: i64,
-    to: i64,
-}
-
 impl Bench {
     pub(crate) fn measure(&self, row: &Row) -> Result<Measured, String> {
         let rates = self.rates(row)?;
@@ -81,13 +56,12 @@ impl Bench {
                 let said = |reason| format!("{}: {reason}", side.name);
                 let turn = match kept.take() {
                     Some(turn) => turn,
-                    None => self.turn(row, side, round).map_err(said)?,
+                    None => Turn::begin(self, row, side, round).map_err(said)?,
                 };
                 samples.push(turn.work(*rate).map_err(said)?);
-                match side.filled {
-                    // Reading leaves all as it was.
-                    Some(_) => *kept = Some(turn),
-                    None => turn.end().map_err(said)?,
+                match side.filled.is_some() && side.work.reads() {
+                    true => *kept = Some(turn),
+                    false => turn.end().map_err(said)?,
                 }
             }
         }
@@ -132,179 +106,18 @@ impl Bench {
             amount: SATURATION,
             ..load.clone()
         };
-        let turn = self.turn(row, side, usize::MAX)?;
+        let turn = Turn::begin(self, row, side, usize::MAX)?;
         let said = turn.load(&full, None)?;
         turn.end()?;
         let most = said.pointer("/produced/records_per_second");
         let most = most.and_then(Value::as_f64).ok_or("nothing was produced")?;
         Ok(Some(most * share))
     }
-
-    /// A server that is ready for the work of a side.
-    fn turn<'a>(&'a self, row: &Row, side: &'a Side, round: usize) -> Result<Turn<'a>, String> {
-        let topic = format!("{}-{round}", row.name);
-        let host = match (side.system, &self.kafka) {
-            (System::Kafka, Some(kafka)) => Host::Shared(kafka),
-            _ => Host::Own(Server::start(&self.tools, side, row.mode, &topic)?),
-        };
-        let aim = Aim {
-            address: host.server().address.clone(),
-            topic,
-        };
-        let resident_begin = host.server().process.resident()?;
-        let flush = match (side.system, row.mode) {
-            (System::Kafka, Mode::Fsync) => Some("flush.messages=1"),
-            _ => None,
-        };
-        if !matches!(side.system, System::Floor(_)) {
-            let settings = side.topic.iter().copied().chain(flush);
-            aim.create(&self.tools, side.partitions, settings)?;
-        }
-        let mut turn = Turn {
-            bench: self,
-            side,
-            host,
-            aim,
-            resident_begin,
-            filled: None,
-        };
-        if let Some(fill) = &side.filled {
-            let from = now();
-            let said = turn.load(fill, None)?;
-            let records = said.pointer("/produced/records").and_then(Value::as_i64);
-            turn.filled = Some(Filled {
-                records: records.unwrap_or(0),
-                from,
-                to: now(),
-            });
-        }
-        Ok(turn)
-    }
-}
-
-impl Turn<'_> {
-    /// Does the work, and looks at the server before and after.
-    fn work(&self, rate: Option<f64>) -> Result<Sample, String> {
-        let process = &self.host.server().process;
-        let idle = self.idle().map_err(|error| error.to_string())?;
-        let before = process.cpu()?;
-        let said = match &self.side.work {
-            Work::Load(load) => self.load(load, rate)?,
-            Work::Lookups(lookup, count) => self
-                .lookups(*lookup, *count)
-                .map_err(|error| error.to_string())?,
-            Work::Rest => {
-                std::thread::sleep(REST);
-                Value::Null
-            }
-        };
-        let cpu = process.cpu()? - before;
-        let sample = Sample {
-            cpu,
-            client_cpu: ["produced", "consumed"]
-                .iter()
-                .filter_map(|side| said.get(side)?.get("client_cpu_seconds")?.as_f64())
-                .sum(),
-            resident_begin: self.resident_begin,
-            resident_end: process.resident()?,
-            resident_peak: process.resident_peak()?,
-            units: f64::from(self.side.units),
-            said,
-        };
-        drop(idle);
-        Ok(sample)
-    }
-
-    fn load(&self, load: &Load, rate: Option<f64>) -> Result<Value, String> {
-        let load = Load {
-            amount: load.amount.scaled(self.bench.quick),
-            ..load.clone()
-        };
-        self.aim.load(&self.bench.tools, &load, rate)
-    }
-
-    /// Connections that have said what every client says first, and then nothing.
-    fn idle(&self) -> std::io::Result<Vec<Client>> {
-        let connect = |_| {
-            let mut client = Client::connect(&self.aim.address)?;
-            client.greet()?;
-            Ok(client)
-        };
-        (0..self.side.idle).map(connect).collect()
-    }
-
-    /// Asks for places all over the log; tells it in the words of `klamm bench`.
-    fn lookups(&self, lookup: Lookup, count: u32) -> std::io::Result<Value> {
-        let filled = self.filled.ok_or(std::io::ErrorKind::NotFound)?;
-        let mut client = Client::connect(&self.aim.address)?;
-        let mut took = Vec::new();
-        let begin = Instant::now();
-        for number in 0..count {
-            let place = spread(number);
-            let within = |from: i64, to: i64| from + ((to - from) as f64 * place) as i64;
-            let sent = Instant::now();
-            match lookup {
-                Lookup::Time => {
-                    client.offset_at(&self.aim.topic, within(filled.from, filled.to))?
-                }
-                Lookup::Offset => {
-                    let bytes = client.batch_at(&self.aim.topic, within(0, filled.records))?;
-                    i64::try_from(bytes).unwrap_or(0)
-                }
-            };
-            took.push(sent.elapsed().as_secs_f64() * 1e6);
-        }
-        let latency = Spread::of(&took).map_or(0.0, |spread| spread.median);
-        Ok(json!({"consumed": {
-            "requests": count,
-            "seconds": begin.elapsed().as_secs_f64(),
-            "latency_us": {"p50": latency},
-        }}))
-    }
-
-    /// Frees what the side took.
-    fn end(self) -> Result<(), String> {
-        match self.host {
-            Host::Own(server) => {
-                drop(server);
-                Ok(())
-            }
-            Host::Shared(_) => self.aim.delete(&self.bench.tools),
-        }
-    }
-}
-
-/// Numbers from 0 to 1, spread evenly however many of them there are: multiples of the golden ratio.
-fn spread(number: u32) -> f64 {
-    (f64::from(number) * 0.618_033_988_749_895).fract()
 }
 
 /// What is done now, to whoever watches.
 pub(crate) fn progress(what: &str) {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K{what}");
-    }
-}
-
-/// The wall clock, by which records are stamped.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_spread_all_over_the_log() {
-        let mut tenths = [0; 10];
-        for number in 0..1_000 {
-            tenths[(spread(number) * 10.0) as usize] += 1;
-        }
-        assert!(
-            tenths.iter().all(|count| (95..=105).contains(count)),
-            "{tenths:?}"
-        );
     }
 }

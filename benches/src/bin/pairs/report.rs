@@ -8,7 +8,7 @@ use crate::figure::Figure;
 use crate::gate::{Outcome, Spread, Verdict};
 use crate::generator::arguments;
 use crate::measure::Measured;
-use crate::row::{Pace, Row, Side, System, Work};
+use crate::row::{Fill, Lookup, Pace, Row, Side, System, Work};
 
 /// From here on a floor has moved too much between rounds for its ratios to be trusted.
 const MOVED: f64 = 1.5;
@@ -58,6 +58,9 @@ impl Report {
         }
         text.push('\n');
         for (place, side) in row.sides.iter().enumerate() {
+            if self.rounds(place) == 0 {
+                continue;
+            }
             let _ = write!(text, "  {:18}", side.name);
             for figure in &row.figures {
                 let _ = write!(text, "{:>30}", self.cell(place, *figure));
@@ -83,6 +86,11 @@ impl Report {
             let _ = writeln!(text, "  ! {note}");
         }
         text
+    }
+
+    /// In how many rounds a side was measured.
+    fn rounds(&self, side: usize) -> usize {
+        self.measured.samples.get(side).map_or(0, Vec::len)
     }
 
     fn cell(&self, side: usize, figure: Figure) -> String {
@@ -152,15 +160,30 @@ impl Report {
             "topic": side.topic,
             "settings": side.settings,
             "idle_connections": side.idle,
-            "filled_by": side.filled.as_ref().map(|load| arguments(load, None).join(" ")),
-            "work": match &side.work {
-                Work::Load(load) => arguments(load, rate).join(" "),
-                Work::Lookups(lookup, count) => format!("{count} lookups by {lookup:?}").to_lowercase(),
-                Work::Rest => "none".to_owned(),
-            },
+            "filled_by": side.filled.as_ref().map(filled_by),
+            "meanwhile": side.meanwhile.map(|what| format!("{what:?}")),
+            "work": work(&side.work, rate),
             "figures": figures.collect::<serde_json::Map<_, _>>(),
             "rounds": rounds.collect::<Vec<_>>(),
         })
+    }
+}
+
+fn filled_by(fill: &Fill) -> String {
+    match fill {
+        Fill::Load(load) => arguments(load, None).join(" "),
+        Fill::Keyed(records) => format!("{records} records with half as many keys"),
+    }
+}
+
+fn work(work: &Work, rate: Option<f64>) -> String {
+    match work {
+        Work::Load(load) => arguments(load, rate).join(" "),
+        Work::Lookups(Lookup::Time, count) => format!("{count} lookups by time"),
+        Work::Lookups(Lookup::Offset, count) => format!("{count} lookups by offset"),
+        Work::Compact => "compaction".to_owned(),
+        Work::Copy => "floor copy".to_owned(),
+        Work::Rest => "none".to_owned(),
     }
 }
 
@@ -182,6 +205,9 @@ fn notes(row: &Row, measured: &Measured) -> Vec<String> {
         };
         let samples = measured.samples.get(place).map(Vec::as_slice);
         let samples = samples.unwrap_or_default();
+        if samples.is_empty() {
+            continue;
+        }
         let bound = samples.iter().filter(|one| one.is_client_bound()).count();
         if load.pace == Pace::Full && bound > 0 {
             let all = samples.len();

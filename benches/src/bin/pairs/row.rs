@@ -48,9 +48,11 @@ pub(crate) struct Side {
     /// Settings of the topic, where a server has any.
     pub(crate) topic: Vec<&'static str>,
     /// Records that are there before, if any.
-    pub(crate) filled: Option<Load>,
+    pub(crate) filled: Option<Fill>,
     /// Connections that are open beside the work, and idle.
     pub(crate) idle: u32,
+    /// What the server does besides.
+    pub(crate) meanwhile: Option<Meanwhile>,
     pub(crate) work: Work,
     /// What memory is told by: the partitions, or the connections.
     pub(crate) units: u32,
@@ -66,6 +68,34 @@ pub(crate) enum System {
     Kafka,
 }
 
+/// What is there before the work.
+#[derive(Clone, Debug)]
+pub(crate) enum Fill {
+    /// What `klamm bench` sends.
+    Load(Load),
+    /// So many records of 1 KiB, with half as many keys.
+    Keyed(u64),
+}
+
+impl Fill {
+    pub(crate) fn scaled(&self, quick: bool) -> Self {
+        match self {
+            Self::Load(load) => Self::Load(load.scaled(quick)),
+            Self::Keyed(records) if quick => Self::Keyed(records.div_ceil(QUICK)),
+            Self::Keyed(records) => Self::Keyed(*records),
+        }
+    }
+}
+
+/// What else happens to a server during the work, to another topic of as many records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    /// A consumer reads it again and again.
+    CatchUp(u64),
+    /// It is compacted.
+    Compaction(u64),
+}
+
 /// What is asked of a server in a round.
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
@@ -73,8 +103,19 @@ pub(crate) enum Work {
     Load(Load),
     /// So many requests, one after the other, for a place in the log at random.
     Lookups(Lookup, u32),
+    /// Compaction of what was filled in, once.
+    Compact,
+    /// `floor copy` of the same files, by a process of its own.
+    Copy,
     /// Nothing.
     Rest,
+}
+
+impl Work {
+    /// Whether what was filled in is as it was.
+    pub(crate) fn reads(&self) -> bool {
+        !matches!(self, Self::Compact | Self::Copy)
+    }
 }
 
 /// How a place is looked for.
@@ -143,6 +184,19 @@ impl Load {
         self.pace = pace;
         self
     }
+
+    pub(crate) fn scaled(&self, quick: bool) -> Self {
+        Self {
+            amount: self.amount.scaled(quick),
+            ..self.clone()
+        }
+    }
+}
+
+impl From<Load> for Fill {
+    fn from(load: Load) -> Self {
+        Self::Load(load)
+    }
 }
 
 impl From<Load> for Work {
@@ -165,6 +219,7 @@ fn side(name: &'static str, system: System, work: Work) -> Side {
         topic: Vec::new(),
         filled: None,
         idle: 0,
+        meanwhile: None,
         work,
         units: 1,
     }
@@ -181,8 +236,18 @@ impl Side {
         self
     }
 
-    pub(crate) fn filled(mut self, load: Load) -> Self {
-        self.filled = Some(load);
+    pub(crate) fn setting(mut self, setting: &'static str) -> Self {
+        self.settings.push(setting);
+        self
+    }
+
+    pub(crate) fn filled(mut self, fill: impl Into<Fill>) -> Self {
+        self.filled = Some(fill.into());
+        self
+    }
+
+    pub(crate) fn meanwhile(mut self, what: Meanwhile) -> Self {
+        self.meanwhile = Some(what);
         self
     }
 

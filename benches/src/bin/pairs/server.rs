@@ -28,6 +28,8 @@ impl Tools {
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: String,
+    /// Where its partitions have their directories.
+    pub(crate) data: PathBuf,
 }
 
 impl Server {
@@ -73,6 +75,7 @@ impl Server {
             Some(address) => Ok(Self {
                 process,
                 address: address.to_owned(),
+                data,
             }),
             None => Err(format!(
                 "{} did not become ready; see {}",

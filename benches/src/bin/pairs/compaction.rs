@@ -1,0 +1,117 @@
+//! Records with keys, and having them compacted.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use klamm::batch::BatchBuilder;
+use klamm::model::Timestamp;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::generator::Aim;
+use crate::process::Process;
+use crate::server::Tools;
+use crate::turn::spread;
+
+/// Records of a batch, and bytes of a value: 64 KiB.
+const BATCH_RECORDS: u64 = 60;
+const VALUE: [u8; 1024] = [b'v'; 1024];
+
+/// Any time that is not now: nothing asks for these records by it.
+const TIME: Timestamp = Timestamp(1_767_225_600_000);
+
+/// A server that takes less processor time than that (seconds) in so long has nothing to compact.
+const IDLE: f64 = 0.03;
+const IDLE_FOR: Duration = Duration::from_millis(600);
+
+/// How long it may be until it begins; longer than it sleeps in between.
+const BEGINS_WITHIN: Duration = Duration::from_secs(20);
+
+/// Appends records of 1 KiB; there are half as many keys, in no order, so that what stays and what
+/// goes lie side by side in every batch.
+pub(crate) fn fill(aim: &Aim, records: u64) -> io::Result<()> {
+    let mut client = Client::connect(&aim.address)?;
+    let keys = (records / 2).max(1) as f64;
+    let mut number = 0_u32;
+    while u64::from(number) < records {
+        let mut batch = BatchBuilder::new();
+        for _ in 0..BATCH_RECORDS.min(records - u64::from(number)) {
+            // Twice round: the second time each key is at another place.
+            let key = (spread(number) * keys) as u64;
+            batch.push(TIME, Some(&key.to_be_bytes()), Some(&VALUE));
+            number += 1;
+        }
+        let batch = batch.build().map_err(io::Error::other)?;
+        client.append(&aim.topic, &batch.bytes)?;
+    }
+    Ok(())
+}
+
+/// Has the topic be compacted from now on.
+pub(crate) fn begin(aim: &Aim) -> io::Result<()> {
+    let mut client = Client::connect(&aim.address)?;
+    client.set(&aim.topic, "min.cleanable.dirty.ratio", "0.01")?;
+    client.set(&aim.topic, "cleanup.policy", "compact")
+}
+
+/// The same, until it is done.
+pub(crate) fn run(aim: &Aim, server: &Process) -> Result<(), String> {
+    let begun = Instant::now();
+    let before = server.cpu()?;
+    begin(aim).map_err(|error| error.to_string())?;
+    loop {
+        let last = server.cpu()?;
+        std::thread::sleep(IDLE_FOR);
+        let now = server.cpu()?;
+        let begins = now - before > IDLE;
+        if begins && now - last < IDLE {
+            return Ok(());
+        }
+        if !begins && begun.elapsed() > BEGINS_WITHIN {
+            return Err("nothing was compacted".to_owned());
+        }
+    }
+}
+
+/// Bytes of a partition's log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sizes {
+    /// Without the last segment.
+    pub(crate) sealed: u64,
+}
+
+impl Sizes {
+    /// Of partition 0 of a topic.
+    pub(crate) fn of(data: &Path, topic: &str) -> Result<Self, String> {
+        let directory = data.join(format!("{topic}-0"));
+        let said = |error| format!("{}: {error}", directory.display());
+        let mut logs = Vec::new();
+        for entry in std::fs::read_dir(&directory).map_err(said)? {
+            let path = entry.map_err(said)?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let bytes = path.metadata().map_err(said)?.len();
+                logs.push((path, bytes));
+            }
+        }
+        // The names are the offsets.
+        logs.sort();
+        logs.pop();
+        Ok(Self {
+            sealed: logs.iter().map(|(_, bytes)| bytes).sum(),
+        })
+    }
+}
+
+/// The floor: the logs of a directory copied, in the words of `klamm bench`.
+pub(crate) fn copy(tools: &Tools, directory: &Path) -> Result<Value, String> {
+    let mut command = Command::new(&tools.floor);
+    command.args(["copy", "--data"]).arg(directory);
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    Ok(json!({
+        "produced": {"bytes": said.get("bytes")},
+        "floor_cpu_seconds": said.get("cpu_seconds"),
+    }))
+}
