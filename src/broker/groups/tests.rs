@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OffsetFetch, Unavailable};
-use crate::batch::{BatchBuilder, BatchHeader};
+use crate::batch::{BatchBuilder, BatchHeader, EndMarker, ValidBatch};
 use crate::broker::held_disk::held_disk;
 use crate::broker::testing::{NOW, broker, broker_on, create};
 use crate::broker::topics::TopicReference;
@@ -15,8 +15,9 @@ use crate::coordinator::classic::{Join, Joined, Leave, Protocol, Sync};
 use crate::coordinator::{Commit, Failure, Identity, OffsetCommit};
 use crate::io::MemoryIo;
 use crate::io::faulty::faulty;
-use crate::model::{Offset, PartitionId, TopicPartition};
+use crate::model::{Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::storage::{Durability, Isolation};
+use crate::wire::groups::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
 
 const SOON: Duration = Duration::from_secs(20);
 const DISK: u64 = 256 * 1024 * 1024;
@@ -206,6 +207,61 @@ async fn garbage_in_the_log_is_stepped_over() {
     let broker = open();
     assert_eq!(committed(&broker, "g", "t").await, Some(2));
     assert_eq!(commit(&broker, "g", "t", 3).await, Ok(vec![Ok(())]));
+}
+
+/// A batch of a transaction that commits an offset of `g`.
+fn in_transaction(producer: i64, topic: &str, offset: i64) -> ValidBatch {
+    let key = OffsetCommitKey {
+        group: "g".to_owned(),
+        topic: topic.to_owned(),
+        partition: 0,
+    };
+    let value = OffsetCommitValue {
+        offset,
+        ..OffsetCommitValue::default()
+    };
+    let record = GroupRecord::OffsetCommit(key, Some(value));
+    let (key, value) = record.encode().unwrap();
+    let mut batch = BatchBuilder::new()
+        .producer(ProducerId(producer), ProducerEpoch(0), 0)
+        .transactional();
+    batch.push(NOW, Some(&key), value.as_deref());
+    batch.build().unwrap()
+}
+
+#[tokio::test]
+async fn offsets_of_transactions_count_when_these_are_committed() {
+    let io = MemoryIo::shared();
+    let open = || broker_on(Arc::clone(&io), Durability::Fsync, &[]);
+    let broker = open();
+    let topics = ["committed", "aborted", "open", "overtaken"];
+    create(&broker, &topics.map(|topic| (topic, 1))).await;
+    for topic in topics {
+        commit(&broker, "g", topic, 1).await.unwrap();
+    }
+    let log = log_of_g(&broker);
+    for (producer, topic) in (7..).zip(topics) {
+        log.append(in_transaction(producer, topic, 2), false)
+            .unwrap();
+    }
+    commit(&broker, "g", "overtaken", 3).await.unwrap();
+    for (producer, committed) in [(7, true), (8, false), (10, true)] {
+        let marker = EndMarker {
+            committed,
+            coordinator_epoch: 0,
+        };
+        let marker = marker.batch(ProducerId(producer), ProducerEpoch(0), NOW);
+        log.append(marker.unwrap(), false).unwrap();
+    }
+    drop((broker, log));
+    let broker = open();
+    for (topic, expected) in topics.into_iter().zip([2, 1, 1, 3]) {
+        assert_eq!(
+            committed(&broker, "g", topic).await,
+            Some(expected),
+            "{topic}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! Records of machines in the log of their partition.
 
 use super::Unavailable;
-use crate::batch::{BatchBuilder, BatchHeader, Codec, HeaderError, Level, ValidBatch, records};
+use super::transactions::Transactions;
+use crate::batch::{
+    BatchBuilder, BatchHeader, Codec, EndMarker, HeaderError, Level, ValidBatch, records,
+};
 use crate::coordinator::LogRecord;
-use crate::model::{Offset, Timestamp};
+use crate::model::{Offset, ProducerId, Timestamp};
 use crate::storage::{Isolation, Partition, ReadError};
 
 /// The records as one batch.
@@ -50,7 +53,8 @@ impl Notes<'_> {
 /// be understood; the offset after the last one.
 ///
 /// As in Kafka's `CoordinatorLoaderImpl`, what cannot be understood is noted and stepped over: a
-/// newer broker may have written it, or somebody with a tool.
+/// newer broker may have written it, or somebody with a tool. Records of transactions are given
+/// when these are committed.
 pub(super) fn read_all<R: LogRecord>(
     log: &Partition,
     read_bytes: usize,
@@ -59,6 +63,7 @@ pub(super) fn read_all<R: LogRecord>(
     let offsets = log.offsets()?;
     let (mut next, end) = (offsets.log_start, offsets.log_end);
     let mut notes = Notes { log, count: 0 };
+    let mut transactions = Transactions::new();
     while next < end {
         let read = log.read(next, read_bytes, true, Isolation::LogEnd)?;
         let bytes = read.records.to_bytes();
@@ -69,17 +74,33 @@ pub(super) fn read_all<R: LogRecord>(
         while !bytes.is_empty() {
             let header = BatchHeader::parse(&bytes).map_err(|error| damaged(&error))?;
             let batch = bytes.split_to(header.total_len().min(bytes.len()));
+            let producer = ProducerId(header.producer_id);
             if !header.is_control() {
-                give_records(&batch, &mut give, &mut notes);
+                let producer = header.is_transactional().then_some(producer);
+                give_records(&batch, producer, &mut transactions, &mut give, &mut notes);
+            } else if let Some(marker) = EndMarker::of(&batch) {
+                let ended = transactions.end(producer, marker.committed);
+                ended.into_iter().for_each(&mut give);
             }
             next = next.max(header.next_offset());
         }
     }
     notes.finish();
+    let open = transactions.held();
+    if open > 0 {
+        tracing::warn!(partition = ?log.id(), count = open, "records of open transactions do not count");
+    }
     Ok(end)
 }
 
-fn give_records<R: LogRecord>(batch: &[u8], give: &mut impl FnMut(R), notes: &mut Notes<'_>) {
+/// Gives the records of a batch, or holds them back if a transaction of `producer` wrote them.
+fn give_records<R: LogRecord>(
+    batch: &[u8],
+    producer: Option<ProducerId>,
+    transactions: &mut Transactions<R>,
+    give: &mut impl FnMut(R),
+    notes: &mut Notes<'_>,
+) {
     let opened = match records(batch) {
         Ok(opened) => opened,
         Err(error) => return notes.add(&error),
@@ -89,9 +110,16 @@ fn give_records<R: LogRecord>(batch: &[u8], give: &mut impl FnMut(R), notes: &mu
             Ok(record) => record,
             Err(error) => return notes.add(&error),
         };
-        match R::from_bytes(record.key.unwrap_or_default(), record.value) {
-            Ok(record) => give(record),
-            Err(error) => notes.add(&format_args!("offset {}: {error}", record.offset)),
+        let (offset, key) = (record.offset, record.key.unwrap_or_default());
+        match (R::from_bytes(key, record.value), producer) {
+            (Ok(read), Some(producer)) => transactions.hold(producer, offset, key, read),
+            (Ok(read), None) => {
+                if record.value.is_some() {
+                    transactions.replaced(offset, key);
+                }
+                give(read);
+            }
+            (Err(error), _) => notes.add(&format_args!("offset {offset}: {error}")),
         }
     }
 }

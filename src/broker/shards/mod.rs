@@ -12,6 +12,7 @@
 
 mod live;
 mod log;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
