@@ -33,7 +33,7 @@ impl Log {
         let bound = view.bound(isolation);
         for segment in view.segments_from(view.log_start) {
             let limit = view.limit(segment, bound);
-            if limit == 0 {
+            if limit == 0 || segment.is_known_to_be_older(at) {
                 continue;
             }
             let file = self.log_file(segment)?;

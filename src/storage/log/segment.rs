@@ -65,9 +65,22 @@ enum Index {
     Files {
         offsets: usize,
         times: usize,
+        /// The last entry of the time index, once it was asked for: a search by time asks all
+        /// segments.
+        largest: OnceLock<TimeEntry>,
     },
     /// There are no files that can be used: whoever needs them builds them again.
     Missing,
+}
+
+impl Index {
+    fn files(offsets: usize, times: usize) -> Self {
+        Self::Files {
+            offsets,
+            times,
+            largest: OnceLock::new(),
+        }
+    }
 }
 
 impl Segment {
@@ -121,7 +134,7 @@ impl Segment {
         entries: Option<(usize, usize)>,
     ) -> Self {
         let index = match entries {
-            Some((offsets, times)) => Index::Files { offsets, times },
+            Some((offsets, times)) => Index::files(offsets, times),
             None => Index::Missing,
         };
         Self {
@@ -158,7 +171,7 @@ impl Segment {
             sealed_len: OnceLock::from(len),
             end: OnceLock::from(end),
             damage: RwLock::default(),
-            index: RwLock::new(Index::Files { offsets, times }),
+            index: RwLock::new(Index::files(offsets, times)),
             times_proven: AtomicBool::new(true),
             aborted,
             verified: Verified::from(0),
@@ -208,7 +221,7 @@ impl Segment {
     pub(in crate::storage) fn index_entries(&self) -> (usize, usize) {
         match &*self.index.read() {
             Index::Memory(index) => (index.offsets.len(), index.times.len()),
-            Index::Files { offsets, times } => (*offsets, *times),
+            Index::Files { offsets, times, .. } => (*offsets, *times),
             Index::Missing => (0, 0),
         }
     }
@@ -480,9 +493,29 @@ impl Segment {
                 return Ok(index.largest.filter(|entry| entry.timestamp.0 >= 0));
             }
             Index::Files { times: 0, .. } => return Ok(None),
+            Index::Files { largest, .. } if largest.get().is_some() => {
+                return Ok(largest.get().copied());
+            }
             Index::Files { .. } | Index::Missing => {}
         }
-        self.time_before(files, Timestamp(i64::MAX))
+        let proven = self.times_are_proven();
+        let found = self.time_before(files, Timestamp(i64::MAX))?;
+        if let (true, Some(found), Index::Files { largest, .. }) =
+            (proven, found, &*self.index.read())
+        {
+            let _ = largest.set(found);
+        }
+        Ok(found)
+    }
+
+    /// Whether all that is in it is known to be older than `at`, without a look at any file.
+    pub(in crate::storage) fn is_known_to_be_older(&self, at: Timestamp) -> bool {
+        match &*self.index.read() {
+            Index::Files { largest, .. } if self.times_are_proven() => {
+                largest.get().is_some_and(|largest| largest.timestamp < at)
+            }
+            Index::Files { .. } | Index::Memory(_) | Index::Missing => false,
+        }
     }
 
     /// Writes the indexes to their files, if they are in memory: the files, to be synced, and what
@@ -517,7 +550,7 @@ impl Segment {
         let mut index = self.index.write();
         if let Index::Memory(_) = &*index {
             let IndexEntries { offsets, times } = entries;
-            *index = Index::Files { offsets, times };
+            *index = Index::files(offsets, times);
         }
     }
 
