@@ -49,6 +49,14 @@ impl KeyMap {
         }
     }
 
+    /// Bytes beyond which a map of so many keys gets no faster: it would be half empty at least.
+    /// Keys lie all over a map, and a page or a line of the cache for each is most of what it costs.
+    pub(super) fn bytes_for(keys: u64, load_factor: f64) -> u64 {
+        let room = keys as f64 / load_factor.clamp(f64::MIN_POSITIVE, 0.5);
+        // One slot more than fit, lest rounding takes one; what does not fit an integer is plenty.
+        (room as u64).saturating_add(2).saturating_mul(SLOT_BYTES)
+    }
+
     /// Notes a record of a key; `false` if there is no more room. As in Kafka a full map does not
     /// take newer offsets of keys that it has, either.
     #[must_use]
@@ -164,6 +172,22 @@ mod tests {
             assert_eq!(map.get(&[0]), Some(Offset(0)));
             assert_eq!(map.get(&[expected]), None, "the search ends");
         }
+    }
+
+    #[test]
+    fn a_map_for_so_many_keys_has_room_for_them() {
+        for load_factor in [0.9, 0.5, 0.3, 0.01] {
+            for keys in [0, 1, 7, 1_000] {
+                let mut map = KeyMap::new(KeyMap::bytes_for(keys, load_factor), load_factor, 1);
+                for key in 0..keys {
+                    assert!(
+                        map.insert(&key.to_be_bytes(), Offset(0)),
+                        "{load_factor} {key}"
+                    );
+                }
+            }
+        }
+        assert_eq!(KeyMap::bytes_for(u64::MAX, 0.0), u64::MAX);
     }
 
     #[test]

@@ -170,11 +170,11 @@ impl Cleaner {
         let share = |bytes: u64| bytes / options.threads.max(1) as u64;
         let buffer = (share(options.io_buffer_bytes) / 2).max(BUFFER_BYTES_MIN);
         let secret = core.random.lock().u128(..);
-        let keys = KeyMap::new(
-            share(options.dedupe_buffer_bytes),
-            options.load_factor,
-            secret,
-        );
+        // Each offset has one key at most.
+        let offsets = u64::try_from(part.end.0 - part.first_dirty.0).unwrap_or(0);
+        let enough = KeyMap::bytes_for(offsets, options.load_factor);
+        let bytes = share(options.dedupe_buffer_bytes).min(enough);
+        let keys = KeyMap::new(bytes, options.load_factor, secret);
         let mut counts = Counts::default();
         let pass = Pass {
             log,
