@@ -1,7 +1,7 @@
 //! Klamm against itself, with more of something.
 
 use crate::figure::Figure::{
-    AckP50, CpuPerAnswer, CpuPerGb, FetchP50, RecordsPerSecond, Resident, ResidentEach,
+    AckP50, AnswerP50, CpuPerAnswer, CpuPerGb, RecordsPerSecond, Resident, ResidentEach,
     ResidentPeakEach,
 };
 use crate::row::{Amount, Lookup, Mode, Pace, Row, System, Work, klamm, load};
@@ -135,7 +135,7 @@ fn lookups(name: &'static str, line: &'static str, lookup: Lookup) -> Row {
             // A fifth of them in a quick run.
             log("1,000 segments").topic("segment.bytes=1048576"),
         ],
-        figures: vec![CpuPerAnswer, FetchP50],
+        figures: vec![CpuPerAnswer, AnswerP50],
         gates: vec![
             CpuPerAnswer
                 .on("1,000 segments")

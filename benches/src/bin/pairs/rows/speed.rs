@@ -1,8 +1,8 @@
 //! What work costs, and how long it takes, beside the floor and beside Kafka.
 
 use crate::figure::Figure::{
-    AckP50, AckP99, CpuPerAnswer, CpuPerGb, CpuPerRecord, EndToEndP50, EndToEndP99, FetchP50,
-    FetchP99, RecordsPerSecond, Resident,
+    AckP50, AckP99, AnswerP50, AnswerP99, CpuPerAnswer, CpuPerGb, CpuPerRecord, EndToEndP50,
+    EndToEndP99, RecordsPerSecond, Resident,
 };
 use crate::row::{Amount, FLOOR, KAFKA, KLAMM, Mode, Pace, Row, System, klamm, load};
 
@@ -56,16 +56,21 @@ pub(super) fn producing() -> Vec<Row> {
     ];
     all.extend(
         [
-            ("fsync-1", "1 producer", 1, "produce --batch-size 4KiB"),
+            (
+                "fsync-1",
+                "1 producer of batches of 4 KiB, up to 5 in flight",
+                1,
+                "produce --batch-size 4KiB",
+            ),
             (
                 "fsync-16",
-                "16 producers, each with a partition",
+                "16 producers of batches of 4 KiB, each with a partition",
                 16,
                 "produce --batch-size 4KiB --producers 16",
             ),
             (
                 "fsync-256",
-                "256 producers, each with a partition",
+                "256 producers of batches of 4 KiB, each with a partition",
                 256,
                 "produce --batch-size 4KiB --producers 256",
             ),
@@ -139,24 +144,24 @@ pub(super) fn fetching() -> Vec<Row> {
                     Amount::Records(300_000),
                 ))
                 .beside("sendfile"),
-            figures: vec![FetchP50, FetchP99, CpuPerGb],
-            gates: vec![FetchP99.on(KLAMM).at_most(500.0).given(FLOOR, QUIET)],
+            figures: vec![AnswerP50, AnswerP99, CpuPerGb],
+            gates: vec![AnswerP99.on(KLAMM).at_most(500.0).given(FLOOR, QUIET)],
         },
     ]
 }
 
 pub(super) fn latencies() -> Vec<Row> {
     let single = "produce --producers 4 --record-size 1KiB --batch-size 1";
-    let acknowledged = |pace| load(single, Amount::Seconds(4.0)).at(pace);
+    let batches = "produce --producers 4 --record-size 1KiB --batch-size 16KiB";
     let mut all: Vec<_> = [
         (
             "ack-50",
-            "acknowledgement of single records of 1 KiB, at 50 % of saturation",
+            "acknowledgement of 1 KiB records in 16 KiB batches, at 50 % of saturation",
             0.5,
         ),
         (
             "ack-10",
-            "acknowledgement of single records of 1 KiB, at 10 % of saturation",
+            "acknowledgement of 1 KiB records in 16 KiB batches, at 10 % of saturation",
             0.1,
         ),
     ]
@@ -164,9 +169,12 @@ pub(super) fn latencies() -> Vec<Row> {
         name,
         line,
         mode: Mode::Os,
-        sides: klamm(KLAMM, acknowledged(Pace::Share(share)))
-            .partitions(4)
-            .beside("ping-pong"),
+        sides: klamm(
+            KLAMM,
+            load(batches, Amount::Seconds(3.0)).at(Pace::Share(share)),
+        )
+        .partitions(4)
+        .beside("ping-pong"),
         figures: vec![AckP50, AckP99, RecordsPerSecond],
         gates: vec![AckP50.on(KLAMM).at_most_times(2.0, FLOOR)],
     })
@@ -175,9 +183,12 @@ pub(super) fn latencies() -> Vec<Row> {
         name: "ack-1000",
         line: "acknowledgement of single records of 1 KiB, 1,000 a second",
         mode: Mode::Os,
-        sides: klamm(KLAMM, acknowledged(Pace::Rate(1_000.0)))
-            .partitions(4)
-            .beside("ping-pong"),
+        sides: klamm(
+            KLAMM,
+            load(single, Amount::Seconds(4.0)).at(Pace::Rate(1_000.0)),
+        )
+        .partitions(4)
+        .beside("ping-pong"),
         figures: vec![AckP50, AckP99],
         gates: vec![AckP99.on(KLAMM).at_most(1_000.0).given(FLOOR, QUIET)],
     });

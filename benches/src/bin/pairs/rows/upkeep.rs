@@ -1,7 +1,7 @@
 //! What a server does with old data, and what that does to new.
 
 use crate::figure::Figure::{
-    AckP50, AckP99, CpuPerAnswer, CpuPerGb, FetchP50, RecordsPerSecond, Resident,
+    AckP50, AckP99, AnswerP50, CpuPerAnswer, CpuPerGb, RecordsPerSecond, Resident,
 };
 use crate::row::{
     Amount, FLOOR, Fill, KAFKA, KLAMM, Lookup, Meanwhile, Mode, Pace, Row, Side, System, Work,
@@ -71,7 +71,7 @@ fn cache() -> Row {
             log("64 MiB, 128 files", large, some),
             log("64 MiB, 1,024 files", large, many),
         ],
-        figures: vec![CpuPerAnswer, FetchP50, Resident],
+        figures: vec![CpuPerAnswer, AnswerP50, Resident],
         gates: Vec::new(),
     }
 }
