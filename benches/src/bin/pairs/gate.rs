@@ -145,13 +145,16 @@ impl Gate {
             Bound::MostOver(limit, side) => (against(side, |a, b| a - b), limit, true),
         };
         let Some(value) = Spread::of(&held) else {
-            let why = match (own.is_empty(), self.bound.other()) {
-                (false, Some(other)) => format!("{other} was not measured"),
-                _ => format!("{} was not measured", self.side),
+            let outcome = match self.bound.other() {
+                Some(other) if !own.is_empty() => {
+                    Outcome::NotJudged(format!("{other} was not measured"))
+                }
+                // A figure that nothing gives is a fault of the row.
+                _ => Outcome::Missed,
             };
             return Verdict {
                 value: None,
-                outcome: Outcome::NotJudged(why),
+                outcome,
             };
         };
         let holds = match most {
@@ -254,10 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_not_judged() {
+    fn what_has_nothing_to_be_held_against_is_not_judged_and_what_is_not_there_is_missed() {
         let gate = Figure::CpuPerGb.on("klamm").at_most_times(0.3, "kafka");
         let why = "kafka was not measured".to_owned();
         assert_eq!(judge(&gate), Outcome::NotJudged(why));
+        let nothing = Figure::CpuPerGb.on("nobody").at_most(1.0);
+        assert_eq!(judge(&nothing), Outcome::Missed);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::row::{Amount, load};
 use crate::server::{Server, Tools, clear};
 
 /// The options of `kafka-run-class.sh` and `kafka-server-start.sh`.
-const JAVA_OPTIONS: &str = "-Xms1G -Xmx1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
+pub(crate) const JAVA_OPTIONS: &str = "-Xms1G -Xmx1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
     -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent \
     -XX:MaxInlineLevel=15 -Djava.awt.headless=true";
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::kafka::JAVA_OPTIONS;
 use crate::measure::Bench;
 
 /// Versions, machine and settings.
@@ -13,6 +14,7 @@ pub(crate) fn describe(bench: &Bench) -> Value {
         json!({
             "version": kafka.version,
             "java": kafka.java,
+            "options": JAVA_OPTIONS,
             "warm_up_seconds": kafka.warm_up,
         })
     });

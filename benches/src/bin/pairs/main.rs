@@ -143,7 +143,7 @@ impl Asked {
         Ok(match self {
             Self::Row(row) => {
                 let measured = bench.measure(&row)?;
-                let report = Report::new(*row, measured);
+                let report = Report::new(*row, measured, bench.quick);
                 println!("{}", report.text());
                 (report.json(), !report.misses())
             }

@@ -18,13 +18,14 @@ const MOVED: f64 = 1.5;
 pub(crate) struct Report {
     row: Row,
     measured: Measured,
+    quick: bool,
     verdicts: Vec<Verdict>,
     /// What a reader must know.
     notes: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(row: Row, measured: Measured) -> Self {
+    pub(crate) fn new(row: Row, measured: Measured, quick: bool) -> Self {
         let judge = |gate: &crate::gate::Gate| {
             gate.judge(|side| match row.side(side) {
                 Some(side) => measured.values(side, gate.figure),
@@ -36,6 +37,7 @@ impl Report {
         Self {
             row,
             measured,
+            quick,
             verdicts,
             notes,
         }
@@ -160,9 +162,9 @@ impl Report {
             "topic": side.topic,
             "settings": side.settings,
             "idle_connections": side.idle,
-            "filled_by": side.filled.as_ref().map(filled_by),
+            "filled_by": side.filled.as_ref().map(|fill| filled_by(&fill.scaled(self.quick))),
             "meanwhile": side.meanwhile.map(|what| format!("{what:?}")),
-            "work": work(&side.work, rate),
+            "work": work(&side.work, rate, self.quick),
             "figures": figures.collect::<serde_json::Map<_, _>>(),
             "rounds": rounds.collect::<Vec<_>>(),
         })
@@ -176,9 +178,9 @@ fn filled_by(fill: &Fill) -> String {
     }
 }
 
-fn work(work: &Work, rate: Option<f64>) -> String {
+fn work(work: &Work, rate: Option<f64>, quick: bool) -> String {
     match work {
-        Work::Load(load) => arguments(load, rate).join(" "),
+        Work::Load(load) => arguments(&load.scaled(quick), rate).join(" "),
         Work::Lookups(Lookup::Time, count) => format!("{count} lookups by time"),
         Work::Lookups(Lookup::Offset, count) => format!("{count} lookups by offset"),
         Work::Compact => "compaction".to_owned(),
