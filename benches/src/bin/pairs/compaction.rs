@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::generator::Aim;
-use crate::process::Process;
-use crate::server::Tools;
+use crate::server::{Server, Tools};
 use crate::turn::spread;
 
 /// Records of a batch, and bytes of a value: 64 KiB.
@@ -22,7 +21,7 @@ const VALUE: [u8; 1024] = [b'v'; 1024];
 /// Any time that is not now: nothing asks for these records by it.
 const TIME: Timestamp = Timestamp(1_767_225_600_000);
 
-/// A server that takes less processor time than that (seconds) in so long has nothing to compact.
+/// A server that takes less processor time than that (seconds) in so long is done.
 const IDLE: f64 = 0.03;
 const IDLE_FOR: Duration = Duration::from_millis(600);
 
@@ -56,52 +55,44 @@ pub(crate) fn begin(aim: &Aim) -> io::Result<()> {
     client.set(&aim.topic, "cleanup.policy", "compact")
 }
 
-/// The same, until it is done.
-pub(crate) fn run(aim: &Aim, server: &Process) -> Result<(), String> {
+/// The same, until it is done; how many bytes were looked at.
+pub(crate) fn run(aim: &Aim, server: &Server) -> Result<u64, String> {
+    let size = || sealed(&server.data, &aim.topic);
     let begun = Instant::now();
-    let before = server.cpu()?;
+    let before = size()?;
     begin(aim).map_err(|error| error.to_string())?;
+    let mut last = server.process.cpu()?;
     loop {
-        let last = server.cpu()?;
         std::thread::sleep(IDLE_FOR);
-        let now = server.cpu()?;
-        let begins = now - before > IDLE;
-        if begins && now - last < IDLE {
-            return Ok(());
-        }
-        if !begins && begun.elapsed() > BEGINS_WITHIN {
-            return Err("nothing was compacted".to_owned());
-        }
-    }
-}
-
-/// Bytes of a partition's log.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sizes {
-    /// Without the last segment.
-    pub(crate) sealed: u64,
-}
-
-impl Sizes {
-    /// Of partition 0 of a topic.
-    pub(crate) fn of(data: &Path, topic: &str) -> Result<Self, String> {
-        let directory = data.join(format!("{topic}-0"));
-        let said = |error| format!("{}: {error}", directory.display());
-        let mut logs = Vec::new();
-        for entry in std::fs::read_dir(&directory).map_err(said)? {
-            let path = entry.map_err(said)?.path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                let bytes = path.metadata().map_err(said)?.len();
-                logs.push((path, bytes));
+        let now = server.process.cpu()?;
+        match size()? < before {
+            true if now - last < IDLE => return Ok(before),
+            false if begun.elapsed() > BEGINS_WITHIN => {
+                return Err("nothing was compacted".to_owned());
             }
+            _ => last = now,
         }
-        // The names are the offsets.
-        logs.sort();
-        logs.pop();
-        Ok(Self {
-            sealed: logs.iter().map(|(_, bytes)| bytes).sum(),
-        })
     }
+}
+
+/// Bytes of the log of a topic's partition 0 but for its last segment, which is not compacted.
+fn sealed(data: &Path, topic: &str) -> Result<u64, String> {
+    let directory = data.join(format!("{topic}-0"));
+    let said = |error| format!("{}: {error}", directory.display());
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(&directory).map_err(said)? {
+        let path = entry.map_err(said)?.path();
+        if path.extension().is_some_and(|extension| extension == "log")
+            // One that has just been replaced has no size.
+            && let Ok(metadata) = path.metadata()
+        {
+            logs.push((path, metadata.len()));
+        }
+    }
+    // The names are the offsets.
+    logs.sort();
+    logs.pop();
+    Ok(logs.iter().map(|(_, bytes)| bytes).sum())
 }
 
 /// The floor: the logs of a directory copied, in the words of `klamm bench`.

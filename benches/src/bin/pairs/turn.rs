@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::compaction::{self, Sizes};
+use crate::compaction;
 use crate::figure::Sample;
 use crate::gate::Spread;
 use crate::generator::Aim;
@@ -139,12 +139,8 @@ impl<'a> Turn<'a> {
                 .lookups(*lookup, *count)
                 .map_err(|error| error.to_string()),
             Work::Compact => {
-                let server = self.host.server();
-                let sizes = Sizes::of(&server.data, &self.aim.topic)?;
-                compaction::run(&self.aim, &server.process)?;
-                let after = Sizes::of(&server.data, &self.aim.topic)?;
-                // The segment that is written to is not compacted.
-                Ok(json!({"produced": {"bytes": sizes.sealed}, "bytes_left": after.sealed}))
+                let bytes = compaction::run(&self.aim, self.host.server())?;
+                Ok(json!({"produced": {"bytes": bytes}}))
             }
             Work::Copy => {
                 let partition = format!("{}-0", self.aim.topic);
