@@ -32,8 +32,11 @@ impl Log {
     ) -> Result<Option<TimestampOffset>, ReadError> {
         let bound = view.bound(isolation);
         for segment in view.segments_from(view.log_start) {
+            if segment.is_known_to_be_older(at) {
+                continue;
+            }
             let limit = view.limit(segment, bound);
-            if limit == 0 || segment.is_known_to_be_older(at) {
+            if limit == 0 {
                 continue;
             }
             let file = self.log_file(segment)?;

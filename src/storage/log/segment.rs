@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
@@ -32,6 +32,9 @@ pub(in crate::storage) struct Files<'a> {
     pub(in crate::storage) dir: &'a Path,
 }
 
+/// Newer than any batch.
+const NEWEST_UNKNOWN: i64 = i64::MAX;
+
 /// One segment.
 #[derive(Debug)]
 pub(in crate::storage) struct Segment {
@@ -48,6 +51,9 @@ pub(in crate::storage) struct Segment {
     index: RwLock<Index>,
     /// Whether the time index is known to be that of the batches.
     times_proven: AtomicBool,
+    /// No batch of it is newer, in milliseconds; [`NEWEST_UNKNOWN`] until it is sealed and that was
+    /// read from a proven time index. What is found damaged later makes it no newer.
+    newest: AtomicI64,
     /// The aborted transactions whose markers are in it.
     pub(in crate::storage) aborted: AbortedIndex,
     verified: Verified,
@@ -65,22 +71,9 @@ enum Index {
     Files {
         offsets: usize,
         times: usize,
-        /// The last entry of the time index, once it was asked for: a search by time asks all
-        /// segments.
-        largest: OnceLock<TimeEntry>,
     },
     /// There are no files that can be used: whoever needs them builds them again.
     Missing,
-}
-
-impl Index {
-    fn files(offsets: usize, times: usize) -> Self {
-        Self::Files {
-            offsets,
-            times,
-            largest: OnceLock::new(),
-        }
-    }
 }
 
 impl Segment {
@@ -94,6 +87,7 @@ impl Segment {
             damage: RwLock::default(),
             index: RwLock::new(Index::Memory(MemoryIndex::default())),
             times_proven: AtomicBool::new(true),
+            newest: AtomicI64::new(NEWEST_UNKNOWN),
             aborted: AbortedIndex::empty(),
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
@@ -116,6 +110,7 @@ impl Segment {
             end: OnceLock::new(),
             damage: RwLock::default(),
             times_proven: AtomicBool::new(true),
+            newest: AtomicI64::new(NEWEST_UNKNOWN),
             index: RwLock::new(Index::Memory(index)),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(verified_from),
@@ -134,7 +129,7 @@ impl Segment {
         entries: Option<(usize, usize)>,
     ) -> Self {
         let index = match entries {
-            Some((offsets, times)) => Index::files(offsets, times),
+            Some((offsets, times)) => Index::Files { offsets, times },
             None => Index::Missing,
         };
         Self {
@@ -145,6 +140,7 @@ impl Segment {
             damage: RwLock::default(),
             index: RwLock::new(index),
             times_proven: AtomicBool::new(false),
+            newest: AtomicI64::new(NEWEST_UNKNOWN),
             aborted: AbortedIndex::unknown(),
             verified: Verified::from(len),
             gone: AtomicBool::new(false),
@@ -171,8 +167,9 @@ impl Segment {
             sealed_len: OnceLock::from(len),
             end: OnceLock::from(end),
             damage: RwLock::default(),
-            index: RwLock::new(Index::files(offsets, times)),
+            index: RwLock::new(Index::Files { offsets, times }),
             times_proven: AtomicBool::new(true),
+            newest: AtomicI64::new(NEWEST_UNKNOWN),
             aborted,
             verified: Verified::from(0),
             gone: AtomicBool::new(false),
@@ -221,7 +218,7 @@ impl Segment {
     pub(in crate::storage) fn index_entries(&self) -> (usize, usize) {
         match &*self.index.read() {
             Index::Memory(index) => (index.offsets.len(), index.times.len()),
-            Index::Files { offsets, times, .. } => (*offsets, *times),
+            Index::Files { offsets, times } => (*offsets, *times),
             Index::Missing => (0, 0),
         }
     }
@@ -493,29 +490,20 @@ impl Segment {
                 return Ok(index.largest.filter(|entry| entry.timestamp.0 >= 0));
             }
             Index::Files { times: 0, .. } => return Ok(None),
-            Index::Files { largest, .. } if largest.get().is_some() => {
-                return Ok(largest.get().copied());
-            }
             Index::Files { .. } | Index::Missing => {}
         }
         let proven = self.times_are_proven();
         let found = self.time_before(files, Timestamp(i64::MAX))?;
-        if let (true, Some(found), Index::Files { largest, .. }) =
-            (proven, found, &*self.index.read())
-        {
-            let _ = largest.set(found);
+        if let (true, Some(found), Some(_)) = (proven, found, self.sealed_len()) {
+            self.newest.store(found.timestamp.0, Ordering::Relaxed);
         }
         Ok(found)
     }
 
-    /// Whether all that is in it is known to be older than `at`, without a look at any file.
+    /// Whether all that is in it is known to be older than `at`, without a look at any file: a
+    /// search by time asks this of every segment before the one that it is for.
     pub(in crate::storage) fn is_known_to_be_older(&self, at: Timestamp) -> bool {
-        match &*self.index.read() {
-            Index::Files { largest, .. } if self.times_are_proven() => {
-                largest.get().is_some_and(|largest| largest.timestamp < at)
-            }
-            Index::Files { .. } | Index::Memory(_) | Index::Missing => false,
-        }
+        self.newest.load(Ordering::Relaxed) < at.0
     }
 
     /// Writes the indexes to their files, if they are in memory: the files, to be synced, and what
@@ -550,7 +538,7 @@ impl Segment {
         let mut index = self.index.write();
         if let Index::Memory(_) = &*index {
             let IndexEntries { offsets, times } = entries;
-            *index = Index::files(offsets, times);
+            *index = Index::Files { offsets, times };
         }
     }
 
