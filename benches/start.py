@@ -24,7 +24,7 @@ failed = False
 
 def report(figure, value, ceiling, unit, **more):
     global failed
-    ok = value <= ceiling
+    ok = ceiling is None or value <= ceiling
     failed |= not ok
     print(json.dumps({"figure": figure, "value": round(value, 2), "unit": unit,
                       "at_most": ceiling, "pass": ok, **more}), flush=True)
@@ -85,10 +85,11 @@ def main():
             report(figure, statistics.median(found), ceiling, "ms",
                    min=round(min(found), 2), max=round(max(found), 2), starts=times)
 
-        for durability in ("os", "fsync"):
+        # With fsync it waits for a disk that others may be using: told, not judged.
+        for durability, ceiling in (("os", 25), ("fsync", None)):
             found = first_records(options.binary, times, data, durability)
             report(f"start to the first acknowledged record, {durability}",
-                   statistics.median(found), 25, "ms", min=round(min(found), 2),
+                   statistics.median(found), ceiling, "ms", min=round(min(found), 2),
                    max=round(max(found), 2), starts=times)
 
         shutil.rmtree(data, ignore_errors=True)

@@ -8,12 +8,14 @@
 //!
 //! A request that cannot be read ends the connection, after the answers to those before it.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Sleep, sleep};
 
@@ -31,8 +33,8 @@ const IN_FLIGHT_MAX: usize = 256;
 /// Pieces of answers that are gathered before they are written, about.
 const OUTBOX_PIECES_MAX: usize = 256;
 
-/// Pieces for which a connection keeps room that has nothing to write.
-const OUTBOX_PIECES_KEPT: usize = 8;
+/// Answers, and pieces of them, for which a connection keeps room that has nothing to write.
+const KEPT: usize = 8;
 
 /// Bytes of the next frame that are received while a request that does not overlap is at work.
 const READ_AHEAD_BYTES_MAX: usize = 8 * 1024;
@@ -67,7 +69,7 @@ pub(super) async fn serve(adapter: &Adapter, connection: Arc<Connection>, socket
         adapter,
         connection: Arc::clone(&connection),
         socket,
-        in_flight: FuturesOrdered::new(),
+        in_flight: VecDeque::new(),
         overlapping: true,
         held: None,
         client_id: None,
@@ -91,7 +93,8 @@ struct Session<'a> {
     adapter: &'a Adapter,
     connection: Arc<Connection>,
     socket: Socket,
-    in_flight: FuturesOrdered<InFlight>,
+    /// In the order of requests. Only the first is waited for: nothing leaves before it does.
+    in_flight: VecDeque<InFlight>,
     /// Whether everything in flight may overlap.
     overlapping: bool,
     /// A request that waits for those before it.
@@ -111,6 +114,17 @@ async fn passed(end: &mut Option<(End, Pin<Box<Sleep>>)>) {
     }
 }
 
+/// The first answer, when it is there.
+async fn first(in_flight: &mut VecDeque<InFlight>) -> Result<Written, Close> {
+    let written = poll_fn(|cx| match in_flight.front_mut() {
+        Some(first) => Pin::new(first).poll(cx),
+        None => Poll::Pending,
+    });
+    let written = written.await;
+    in_flight.pop_front();
+    written
+}
+
 impl Session<'_> {
     async fn run(mut self) -> Result<std::convert::Infallible, End> {
         let mut was_reading = true;
@@ -120,8 +134,11 @@ impl Session<'_> {
             if !self.outbox.is_empty() {
                 let written = self.socket.write(&mut self.outbox).await;
                 written.map_err(End::Write)?;
-                if self.outbox.capacity() > OUTBOX_PIECES_KEPT {
+                if self.outbox.capacity() > KEPT {
                     self.outbox = Vec::new();
+                }
+                if self.in_flight.is_empty() && self.in_flight.capacity() > KEPT {
+                    self.in_flight = VecDeque::new();
                 }
                 continue;
             }
@@ -144,7 +161,7 @@ impl Session<'_> {
             self.socket.limit_half_read(ahead);
             tokio::select! {
                 biased;
-                Some(written) = self.in_flight.next(), if !idle => self.answered(written),
+                written = first(&mut self.in_flight), if !idle => self.answered(written),
                 frame = self.socket.next(idle, request::frame_bytes_max), if reading => self.receive(frame),
                 () = passed(&mut self.end) => {
                     return Err(self.end.take().map_or(End::Finished, |(end, _)| end));
@@ -239,25 +256,23 @@ impl Session<'_> {
         };
         self.overlapping = api.overlaps;
         let mut answer = InFlight::new(api, header, reply);
-        // Most are there already: no task for them.
-        if self.in_flight.is_empty()
-            && let Some(written) = (&mut answer).now_or_never()
-        {
-            self.answered(written);
-        } else {
-            self.in_flight.push_back(answer);
-            self.collect();
+        // Most are there already.
+        let answered = match self.in_flight.is_empty() {
+            true => (&mut answer).now_or_never(),
+            false => None,
+        };
+        match answered {
+            Some(written) => self.answered(written),
+            None => self.in_flight.push_back(answer),
         }
         Ok(())
     }
 
     /// Gathers the answers that are ready now and whose turn it is.
     fn collect(&mut self) {
-        while !self.in_flight.is_empty() {
-            match self.in_flight.next().now_or_never().flatten() {
-                Some(written) => self.answered(written),
-                None => break,
-            }
+        while let Some(written) = self.in_flight.front_mut().and_then(FutureExt::now_or_never) {
+            self.in_flight.pop_front();
+            self.answered(written);
         }
     }
 

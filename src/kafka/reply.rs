@@ -69,7 +69,8 @@ pub(crate) enum Reply {
     /// Sent when the future is done; replies keep the order of requests all the same.
     ///
     /// What has to happen in the order of requests must have happened before this is returned:
-    /// the futures of a connection are polled together, and dropped when it is closed.
+    /// of the futures of a connection the first is polled, then the next, and all are dropped when
+    /// it is closed.
     Pending(PendingBody),
 }
 

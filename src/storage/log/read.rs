@@ -4,6 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::io::{File, read_full_at};
 use crate::model::Offset;
 use crate::model::limits::SENDFILE_BYTES_MIN;
@@ -52,10 +54,13 @@ pub(in crate::storage) fn storage(error: io::Error) -> ReadError {
     ReadError::Storage(error.to_string())
 }
 
+/// Bytes of a file, and where they begin.
+type Nearby = (u64, Vec<u8>);
+
 /// Where a search by offset ended.
 enum Seek {
-    /// At the first batch that ends at or after the offset.
-    Batch(Scanned),
+    /// At the first batch that ends at or after the offset; with it what was read on the way.
+    Batch(Scanned, Nearby),
     /// Behind the last batch, which ends before this offset.
     End(Offset),
 }
@@ -142,8 +147,8 @@ impl Log {
             loop {
                 // Offsets that the cleaner took are passed over: the next batch may be in the next
                 // segment.
-                let first = match self.seek(segment, &*file, from, limit)? {
-                    Seek::Batch(batch) => batch,
+                let (first, nearby) = match self.seek(segment, &*file, from, limit)? {
+                    Seek::Batch(batch, nearby) => (batch, nearby),
                     Seek::End(end) => {
                         self.expect_no_loss(segment, end..from, limit, bound)?;
                         break;
@@ -158,7 +163,8 @@ impl Log {
                 };
                 if let Some(end) = self.verify(segment, &*file, &first, end, limit)? {
                     let crowded = self.context().core.files.is_crowded();
-                    let records = take(&file, first.position, end, crowded).map_err(storage)?;
+                    let records = take(&file, first.position, end, crowded, nearby);
+                    let records = records.map_err(storage)?;
                     let aborted = match isolation {
                         Isolation::ReadCommitted if view.may_have_aborted(from) => {
                             let upper = self.offset_at(segment, &*file, &first, end, bound)?;
@@ -248,7 +254,7 @@ impl Log {
         limit: u64,
     ) -> Result<Option<Scanned>, ReadError> {
         match self.seek(segment, file, offset, limit)? {
-            Seek::Batch(batch) => Ok(Some(batch)),
+            Seek::Batch(batch, _) => Ok(Some(batch)),
             Seek::End(_) => Ok(None),
         }
     }
@@ -291,7 +297,7 @@ impl Log {
             loop {
                 match next {
                     Ok(Some(batch)) if batch.header.last_offset() >= offset => {
-                        return Ok(Seek::Batch(batch));
+                        return Ok(Seek::Batch(batch, scan.into_window()));
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => return Ok(Seek::End(scan.next_offset())),
@@ -515,12 +521,27 @@ impl Log {
     }
 }
 
-/// The bytes between two positions: shared memory, a region to send, or a copy, where that costs
-/// less, or where too many files are held already: a slow reader holds the file of a region.
-fn take(file: &Arc<dyn File>, start: u64, end: u64, crowded: bool) -> io::Result<RecordBytes> {
+/// The bytes between two positions: shared memory, what was read already, a region to send, or a
+/// copy, where that costs less, or where too many files are held already: a slow reader holds the
+/// file of a region.
+fn take(
+    file: &Arc<dyn File>,
+    start: u64,
+    end: u64,
+    crowded: bool,
+    (nearby_start, nearby): Nearby,
+) -> io::Result<RecordBytes> {
     let len = usize::try_from(end - start).map_err(io::Error::other)?;
     if let Some(bytes) = file.shared(start, len) {
         return Ok(RecordBytes::Memory(bytes));
+    }
+    if let Some(from) = start.checked_sub(nearby_start)
+        && let Ok(from) = usize::try_from(from)
+        && from.checked_add(len).is_some_and(|to| to <= nearby.len())
+    {
+        return Ok(RecordBytes::Memory(
+            Bytes::from(nearby).slice(from..from + len),
+        ));
     }
     if len >= SENDFILE_BYTES_MIN && !crowded && file.descriptor().is_some() {
         return Ok(RecordBytes::Region {

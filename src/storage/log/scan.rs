@@ -109,6 +109,11 @@ impl Scanned {
 }
 
 impl<'a> Scan<'a> {
+    /// The bytes that were read last, and where they begin.
+    pub(in crate::storage) fn into_window(self) -> (u64, Vec<u8>) {
+        (self.window_start, self.window)
+    }
+
     /// A walk from `position`, where a batch begins, to `limit`. No batch may hold offsets below
     /// the segment's `base`, nor any that lie `i32::MAX` or more beyond it. Until it is told more,
     /// a walk takes no missing offset for damage.
