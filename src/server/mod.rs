@@ -21,6 +21,7 @@ pub use native::{ConsumeError, Consumer, NewRecord, ProduceError, Record};
 
 use crate::broker;
 use crate::config::Config;
+use crate::storage::FileCacheStats;
 
 /// A running broker. Dropping it stops it; [`Broker::stop`] waits for the stop and reports errors.
 ///
@@ -94,6 +95,11 @@ impl Broker {
         &self.core
     }
 
+    /// How the files of logs that are kept open (`klamm.open.files.max`) were used since the start.
+    pub fn open_files(&self) -> FileCacheStats {
+        self.core.store.file_cache_stats()
+    }
+
     /// Stops: no new connections, what was read is answered, data goes to disk.
     pub async fn stop(mut self) -> Result<(), broker::BrokerError> {
         self.stopping.send_replace(true);
@@ -101,6 +107,22 @@ impl Broker {
             // A panic in there was reported where it happened.
             let _ = task.await;
         }
+        // Before the logs are closed, which opens files that nobody has asked for.
+        let FileCacheStats {
+            hits,
+            misses,
+            evictions,
+            open,
+            max,
+        } = self.open_files();
+        tracing::info!(
+            hits,
+            misses,
+            evicted = evictions,
+            open,
+            capacity = max,
+            "open files"
+        );
         self.closed = true;
         let core = Arc::clone(&self.core);
         let closing = tokio::task::spawn_blocking(move || core.close());
