@@ -1,59 +1,32 @@
 //! `klamm bench` as a process, against a broker in this process.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail the test"
+)]
 
-use std::process::{Command, Output};
+mod common;
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::Cluster;
 use klamm::{Broker, NewRecord};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-const KLAMM: &str = env!("CARGO_BIN_EXE_klamm");
-
-/// A broker in memory, and the runtime that it runs on.
-struct Cluster {
-    runtime: tokio::runtime::Runtime,
-    broker: Option<Broker>,
-}
-
 impl Cluster {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let broker = runtime
-            .block_on(Broker::builder().memory().start())
-            .unwrap();
-        Self {
-            runtime,
-            broker: Some(broker),
-        }
-    }
-
-    fn broker(&self) -> &Broker {
-        self.broker.as_ref().unwrap()
-    }
-
     fn bench(&self, arguments: &[&str]) -> Output {
-        Command::new(KLAMM)
-            .arg("bench")
-            .args(arguments)
-            .env("KLAMM_BROKERS", self.broker().bootstrap())
-            .output()
-            .unwrap()
+        self.with_input(&[&["bench"], arguments].concat(), b"")
     }
 
     /// A run that must succeed; its result.
     fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.bench(&[arguments, &["--format", "json"]].concat());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if let Some(broker) = self.broker.take() {
-            self.runtime.block_on(broker.stop()).unwrap();
-        }
+        let all = [&["bench", "--format", "json"], arguments].concat();
+        serde_json::from_str(&self.ok(&all, "")).unwrap()
     }
 }
 
@@ -127,8 +100,8 @@ fn unacknowledged_records_are_counted_as_sent() {
     let report = cluster.json(&["produce", "--create", "--acks", "0", "--records", "1000"]);
     assert!(report["produced"]["records"].as_u64() >= Some(1000));
     assert_eq!(report["produced"]["latency_us"], Value::Null);
-    let refused = cluster.bench(&["end-to-end", "--acks", "0"]);
-    assert_eq!(refused.status.code(), Some(1));
+    let refused = cluster.fails(1, &["bench", "end-to-end", "--acks", "0"]);
+    assert!(refused.contains("needs acknowledgements"), "{refused}");
 }
 
 #[test]
@@ -185,8 +158,213 @@ fn a_batch_that_is_not_of_the_run_is_a_fault_only_if_it_breaks_the_order() {
 #[test]
 fn a_topic_that_is_not_there_is_an_error() {
     let cluster = Cluster::start();
-    let output = cluster.bench(&["consume", "--topic", "nowhere"]);
-    assert_eq!(output.status.code(), Some(1));
-    let errors = String::from_utf8(output.stderr).unwrap();
+    let errors = cluster.fails(1, &["bench", "consume", "--topic", "nowhere"]);
     assert!(errors.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{errors}");
+}
+
+/// Where the batches of a segment begin and end.
+fn batches(log: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    while let Some(length) = log.get(at + 8..at + 12) {
+        let length = u32::from_be_bytes(length.try_into().unwrap());
+        let end = at + 12 + usize::try_from(length).unwrap();
+        all.push(at..end);
+        at = end;
+    }
+    all
+}
+
+/// What `bench consume` says of a partition to whose file that has happened while nobody served it.
+fn consume_after(damage: impl FnOnce(&mut [u8], &[std::ops::Range<usize>])) -> (Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || Cluster::of(Broker::builder().data_dir(folder.path()));
+    let cluster = start();
+    cluster.json(&[
+        "produce",
+        "--create",
+        "--records",
+        "100",
+        "--batch-size",
+        "1",
+    ]);
+    drop(cluster);
+    let segment = folder.path().join("klamm-bench-0/00000000000000000000.log");
+    let mut log = std::fs::read(&segment).unwrap();
+    let places = batches(&log);
+    assert_eq!(places.len(), 100);
+    damage(&mut log, &places);
+    std::fs::write(&segment, &log).unwrap();
+    let output = start().bench(&["consume", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), said)
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_is_given_up_and_not_taken_for_good() {
+    // The broker finds this one itself.
+    let begin = Instant::now();
+    let (report, said) = consume_after(|log, places| log[places[50].end - 3] ^= 1);
+    assert_eq!(
+        report["consumed"]["errors"]["CORRUPT_MESSAGE"], 1,
+        "{report}"
+    );
+    assert_eq!(report["consumed"]["records"], 50);
+    assert_eq!(report["faults"]["counts"]["short"], 50, "{report}");
+    assert!(said.contains("is not what was sent"), "{said}");
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn an_offset_that_is_missing_is_a_fault() {
+    let (report, said) = consume_after(|log, places| {
+        for (number, place) in places.iter().enumerate().skip(50) {
+            let moved = u64::try_from(number + 1).unwrap();
+            log[place.start..place.start + 8].copy_from_slice(&moved.to_be_bytes());
+        }
+    });
+    assert_eq!(report["faults"]["counts"]["gap"], 1, "{report}");
+    assert!(said.contains("is not what was sent"), "{said}");
+}
+
+#[test]
+fn a_batch_that_is_served_twice_is_a_fault() {
+    let (report, said) = consume_after(|log, places| {
+        let (first, second) = (places[50].clone(), places[51].clone());
+        assert_eq!(first.len(), second.len());
+        // All of it but its offset, which the checksum does not cover.
+        log.copy_within(first.start + 8..first.end, second.start + 8);
+    });
+    let counts = &report["faults"]["counts"];
+    assert_eq!(counts["repeated"], 1, "{report}");
+    assert_eq!(
+        counts["missing"], 1,
+        "the one in whose place it is: {report}"
+    );
+    assert!(said.contains("is not what was sent"), "{said}");
+}
+
+/// A broker to which clients come by a detour: what it tells them, and how many bytes the same
+/// connection was told before, goes through `change`, which says whether there is more to come.
+fn behind(change: impl Fn(&mut [u8], usize) -> bool + Copy + Send + 'static) -> Cluster {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let advertised = format!("PLAINTEXT://{address}");
+    let builder = Broker::builder().memory();
+    let cluster = Cluster::of(builder.set("advertised.listeners", &advertised));
+    let broker = cluster.broker().address();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut broker = TcpStream::connect(broker).unwrap();
+            let mut asking = client.try_clone().unwrap();
+            let mut asked = broker.try_clone().unwrap();
+            std::thread::spawn(move || std::io::copy(&mut asking, &mut asked));
+            std::thread::spawn(move || {
+                let (mut told, mut some) = (0, vec![0; 65536]);
+                while let Ok(count @ 1..) = broker.read(&mut some) {
+                    let goes_on = change(&mut some[..count], told);
+                    told += count;
+                    let went = client.write_all(&some[..count]);
+                    if !goes_on || went.is_err() {
+                        // The other side may have gone already.
+                        let _ = client.shutdown(Shutdown::Both);
+                    }
+                }
+            });
+        }
+    });
+    cluster
+}
+
+#[test]
+fn a_broker_that_hangs_up_with_its_last_answer_is_noticed_at_once() {
+    let cluster = behind(|some, told| told + some.len() < 20_000);
+    let begin = Instant::now();
+    let load = [
+        "produce",
+        "--create",
+        "--rate",
+        "20000",
+        "--batch-size",
+        "1",
+    ];
+    let output = cluster.bench(&[&load[..], &["--producers", "4"]].concat());
+    let took = begin.elapsed();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("the broker closed it"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_byte_that_is_served_wrong_is_a_fault() {
+    // Beyond what is told of the topic, nearly all is records.
+    let cluster = behind(|some, told| {
+        if let Some(byte) = 100_000_usize
+            .checked_sub(told)
+            .and_then(|at| some.get_mut(at))
+        {
+            *byte ^= 1;
+        }
+        true
+    });
+    let load = [
+        "produce",
+        "--create",
+        "--record-size",
+        "10KiB",
+        "--records",
+        "100",
+    ];
+    cluster.json(&load);
+    let output = cluster.bench(&["consume", "--format", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["faults"]["counts"]["checksum"], 1, "{report}");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("is not what was sent"), "{said}");
+}
+
+/// A run that is interrupted after a while; its result.
+fn interrupted(cluster: &Cluster, arguments: &[&str]) -> (Value, String) {
+    let all = [&["bench", "--format", "json"], arguments].concat();
+    let child = cluster
+        .command(&all)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), said)
+}
+
+#[test]
+fn what_came_until_an_interrupt_is_told() {
+    let cluster = Cluster::start();
+    let paced = ["--rate", "1000", "--duration", "60"];
+    for command in ["produce", "end-to-end"] {
+        let load = [&[command, "--create", "--batch-size", "1"], &paced[..]].concat();
+        let (report, said) = interrupted(&cluster, &load);
+        assert_eq!(report["interrupted"], true);
+        assert_eq!(said.lines().last(), Some("klamm: interrupted"));
+        let produced = &report["produced"];
+        assert!(produced["records"].as_u64() > Some(100), "{report}");
+        assert_eq!(produced["unanswered"], 0);
+        assert_eq!(produced["unsent"], 0);
+        if command == "end-to-end" {
+            assert_eq!(report["consumed"]["records"], produced["records"]);
+            assert_eq!(report["faults"]["total"], 0, "{report}");
+        }
+    }
+    let waiting = ["consume", "--latest", "--duration", "60"];
+    let (report, said) = interrupted(&cluster, &waiting);
+    assert_eq!(report["consumed"]["records"], 0);
+    assert_eq!(said.lines().last(), Some("klamm: interrupted"));
 }

@@ -2,73 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail the test")]
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+mod common;
 
+use std::process::{Command, Stdio};
+
+use common::{Cluster, KLAMM};
 use klamm::Broker;
-
-const KLAMM: &str = env!("CARGO_BIN_EXE_klamm");
-
-/// A broker in memory, and the runtime that it runs on.
-struct Cluster {
-    runtime: tokio::runtime::Runtime,
-    broker: Option<Broker>,
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let broker = runtime
-            .block_on(Broker::builder().memory().start())
-            .unwrap();
-        Self {
-            runtime,
-            broker: Some(broker),
-        }
-    }
-
-    fn bootstrap(&self) -> String {
-        self.broker.as_ref().unwrap().bootstrap()
-    }
-
-    /// Runs a command with this input; what it printed.
-    fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = Command::new(KLAMM)
-            .args(arguments)
-            .env("KLAMM_BROKERS", self.bootstrap())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        child.wait_with_output().unwrap()
-    }
-
-    /// Runs a command that must succeed; its stdout.
-    fn ok(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.with_input(arguments, input.as_bytes());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a command that must fail with this code; its stderr.
-    fn fails(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.with_input(arguments, b"");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        assert_eq!(output.stdout, b"", "{arguments:?}");
-        String::from_utf8(output.stderr).unwrap()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if let Some(broker) = self.broker.take() {
-            self.runtime.block_on(broker.stop()).unwrap();
-        }
-    }
-}
 
 #[test]
 fn topics_are_created_listed_described_and_deleted() {
@@ -272,8 +211,8 @@ fn reading_begins_where_it_is_told_to() {
 fn consume_follows_what_comes_later() {
     let cluster = Cluster::start();
     cluster.ok(&["topic", "create", "stream", "--partitions", "1"], "");
-    let consumer = Command::new(KLAMM)
-        .args(["consume", "stream", "-c", "2", "-b", &cluster.bootstrap()])
+    let consumer = cluster
+        .command(&["consume", "stream", "-c", "2"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -379,13 +318,7 @@ fn a_file_is_produced_and_its_topic_created_on_the_way() {
 #[test]
 fn the_files_of_a_broker_can_be_looked_into_while_it_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let start = Broker::builder().data_dir(folder.path()).start();
-    let broker = runtime.block_on(start).unwrap();
-    let cluster = Cluster {
-        runtime,
-        broker: Some(broker),
-    };
+    let cluster = Cluster::of(Broker::builder().data_dir(folder.path()));
     cluster.ok(&["topic", "create", "kept", "--partitions", "1"], "");
     cluster.ok(&["produce", "kept", "-K", ":", "-z", "zstd"], "key:value\n");
     let path = folder.path().to_str().unwrap();

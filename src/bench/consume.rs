@@ -17,6 +17,12 @@ use super::worker::{Client, Next, Phase, Turn};
 /// How long to wait after an answer with an error, in nanoseconds.
 const PAUSE: u64 = 100_000_000;
 
+/// Errors of a partition that pass: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE,
+/// NOT_LEADER_OR_FOLLOWER, REPLICA_NOT_AVAILABLE, KAFKA_STORAGE_ERROR, FENCED_LEADER_EPOCH,
+/// UNKNOWN_LEADER_EPOCH, OFFSET_NOT_AVAILABLE. After any other, such as CORRUPT_MESSAGE, nothing more
+/// comes from there.
+const PASSING_ERRORS: [i16; 8] = [3, 5, 6, 9, 56, 74, 75, 78];
+
 /// Errors that end a session: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH.
 const SESSION_ERRORS: [i16; 2] = [70, 71];
 
@@ -56,6 +62,8 @@ struct Slot {
     /// What is asked for next.
     position: i64,
     verifier: Verifier,
+    /// Whether nothing is asked for any more: the broker has refused for good.
+    given_up: bool,
 }
 
 impl Consumer {
@@ -66,6 +74,7 @@ impl Consumer {
             partition: partition.number,
             position: partition.from,
             verifier: Verifier::new(partition.number, partition.from, common.begin),
+            given_up: false,
         };
         Ok(Self {
             link: connect(&partitions)?,
@@ -94,7 +103,7 @@ impl Consumer {
         self.link.input.release(turn.buffers);
         match open {
             true => Ok(()),
-            false => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Err(io::Error::other("the broker closed it")),
         }
     }
 
@@ -114,7 +123,10 @@ impl Consumer {
         for part in &parts {
             if part.error != 0 {
                 refuse(part.error, turn);
-                self.not_before = turn.now + PAUSE;
+                match PASSING_ERRORS.contains(&part.error) {
+                    true => self.not_before = turn.now + PAUSE,
+                    false => self.give_up(part, turn),
+                }
             }
             found |= !part.records.is_empty();
             self.advance(&at, part)?;
@@ -146,6 +158,20 @@ impl Consumer {
         if !SESSION_ERRORS.contains(&answer.error) {
             self.not_before = turn.now + PAUSE;
         }
+    }
+
+    /// Asks no more for a partition that was refused for good.
+    fn give_up(&mut self, part: &Part, turn: &mut Turn<'_>) {
+        let place = self.places.get(&part.partition);
+        let Some(slot) = place.and_then(|&place| self.slots.get_mut(place)) else {
+            return;
+        };
+        slot.given_up = true;
+        let (partition, position, error) = (slot.partition, slot.position, part.error);
+        let what = format!("partition {partition} at offset {position}: error {error}");
+        turn.tally.side.given_up.push(what);
+        // A new one, without it.
+        self.session = Session::default();
     }
 
     /// The batches of a partition in the answer that is at `at`.
@@ -221,6 +247,7 @@ impl Consumer {
             .moved
             .drain(..)
             .filter_map(|place| slots.get(place))
+            .filter(|slot| !slot.given_up)
             .map(|slot| (slot.partition, slot.position))
             .collect();
         let frame = fetch_wire::encode(
@@ -239,9 +266,10 @@ impl Consumer {
 
     /// Whether everything was read that is to be read.
     fn is_done(&self, turn: &Turn<'_>) -> bool {
+        let mut open = self.slots.iter().filter(|slot| !slot.given_up);
         match turn.shared.phase() {
-            Phase::Running => false,
-            Phase::Draining => self.slots.iter().all(|slot| {
+            Phase::Running | Phase::Stopping => open.next().is_none(),
+            Phase::Draining => open.all(|slot| {
                 let end = turn.shared.end(slot.partition);
                 end.is_none_or(|end| slot.position >= end)
             }),
@@ -301,7 +329,7 @@ impl Client for Consumer {
 
     fn finish(self, turn: &mut Turn<'_>) {
         for slot in self.slots {
-            let end = match self.common.to_the_end {
+            let end = match self.common.to_the_end && !turn.shared.is_cut() {
                 true => turn.shared.end(slot.partition),
                 false => None,
             };

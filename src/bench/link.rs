@@ -143,9 +143,16 @@ pub(super) struct Input {
     buffer: Vec<u8>,
     begin: usize,
     end: usize,
+    /// Whether the other side sends nothing more behind what is there.
+    ends: bool,
 }
 
 impl Input {
+    /// The other side has said its last: it is read, and not waited for, which nobody would end.
+    pub(super) fn will_end(&mut self) {
+        self.ends = true;
+    }
+
     /// Reads what is there; whether the connection goes on. As the readiness of a socket is told
     /// once, this reads until the socket has no more.
     pub(super) fn fill(&mut self, from: &mut impl Read, buffers: &mut Buffers) -> io::Result<bool> {
@@ -160,7 +167,7 @@ impl Input {
                 Ok(0) => return Ok(false),
                 Ok(count) => {
                     self.end += count;
-                    if count < space {
+                    if count < space && !self.ends {
                         return Ok(true);
                     }
                 }
@@ -287,6 +294,16 @@ mod tests {
             assert!(seen == frames, "step {step}");
             assert_eq!(buffers.0.len(), 1);
         }
+    }
+
+    #[test]
+    fn an_end_that_came_with_the_last_bytes_is_seen_behind_them() {
+        let mut from: &[u8] = &[0, 0, 0, 1, 7];
+        let (mut input, mut buffers) = (Input::default(), Buffers::default());
+        input.will_end();
+        assert!(!input.fill(&mut from, &mut buffers).unwrap());
+        let at = input.next_frame().unwrap().unwrap();
+        assert_eq!(input.frame(at), [7]);
     }
 
     #[test]

@@ -41,9 +41,9 @@ mod verify;
 mod worker;
 
 pub(crate) use latency::Summary;
-pub(crate) use plan::{Acks, BatchSpec, FetchSpec, Limit, Partition, ProduceSpec, Target};
+pub(crate) use plan::{BatchSpec, FetchSpec, Limit, Partition, ProduceSpec, Target};
 pub(crate) use report::{BenchError, Progress, Report, Side};
-pub(crate) use run::{Work, run};
+pub(crate) use run::{Interrupt, Work, run};
 
 /// Newest versions of Produce and Fetch that are spoken, and the oldest; both name topics.
 pub(crate) use fetch_wire::VERSION as FETCH_VERSION;

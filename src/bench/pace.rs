@@ -52,6 +52,11 @@ impl Schedule {
         }
     }
 
+    /// No batch is due behind the first `sent` any more.
+    pub(super) fn stop(&mut self, sent: u64) {
+        self.batches = self.batches.min(sent);
+    }
+
     /// Whether batches have a time of their own.
     pub(super) fn is_paced(&self) -> bool {
         self.interval.is_some()
@@ -85,9 +90,10 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{Acks, BatchSpec};
+    use super::super::plan::BatchSpec;
     use super::*;
     use crate::batch::Codec;
+    use crate::model::Acks;
 
     fn spec(rate: Option<f64>, limit: Limit) -> ProduceSpec {
         ProduceSpec {
@@ -123,6 +129,10 @@ mod tests {
         assert_eq!(fast.due(3, 1_100_000_000), None, "after the end");
         assert_eq!(schedule.left(25, u64::MAX), 0);
         assert_eq!(schedule.left(20, u64::MAX), 5);
+        let mut stopped = schedule;
+        stopped.stop(20);
+        assert_eq!(stopped.due(20, 0), None);
+        assert_eq!(stopped.left(20, u64::MAX), 0, "nobody wanted more");
     }
 
     #[test]

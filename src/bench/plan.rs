@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::batch::Codec;
+use crate::model::Acks;
 
 /// Where records go to and come from.
 #[derive(Clone, Debug)]
@@ -73,28 +74,6 @@ pub(crate) enum Limit {
     Records(u64),
     /// When the ends of the partitions that are known are reached.
     Ends,
-}
-
-/// Which copies must have a batch before it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acks {
-    /// None, and there is no answer.
-    None,
-    /// The leader's.
-    Leader,
-    /// All in-sync ones, as durable as the topic is.
-    All,
-}
-
-impl Acks {
-    /// As in Produce.
-    pub(super) fn wire(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Leader => 1,
-            Self::All => -1,
-        }
-    }
 }
 
 /// How records are read.

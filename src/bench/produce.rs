@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::link::Link;
 use super::pace::Schedule;
 use super::pattern::Pattern;
-use super::plan::{Acks, Partition, ProduceSpec, Target, share};
+use super::plan::{Partition, ProduceSpec, Target, share};
 use super::produce_wire::{self, RequestHead, TRAILER};
 use super::report::{BenchError, Count};
 use super::run::connect;
 use super::stamp::{PRODUCERS, Stamp};
 use super::worker::{Client, Next, Phase, Turn};
+use crate::model::Acks;
 
 /// Batches that are sent without answers before other clients have a turn.
 const UNANSWERED_IN_A_TURN: usize = 64;
@@ -113,7 +114,7 @@ impl Producer {
         self.link.input.release(turn.buffers);
         match open {
             true => Ok(()),
-            false => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Err(io::Error::other("the broker closed it")),
         }
     }
 
@@ -258,6 +259,9 @@ impl Client for Producer {
         if turn.shared.phase() == Phase::Over {
             self.abandon(turn);
             return Next::Done;
+        }
+        if turn.shared.phase() >= Phase::Stopping {
+            self.schedule.stop(self.sent);
         }
         let received = if ready { self.receive(turn) } else { Ok(()) };
         match received.and_then(|()| self.send(turn)) {

@@ -1,7 +1,8 @@
 //! The frames of Produce: versions 9 to 12, which have the same fields and name topics.
 
 use super::frame::{CORRELATION_AT, finish, request, skip_string, skip_tags};
-use super::plan::{Acks, Target};
+use super::plan::Target;
+use crate::model::Acks;
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 
@@ -31,7 +32,7 @@ impl RequestHead {
         let mut out = request(KEY, target.produce_version, &target.client_id)?;
         // No transaction.
         out.string_length(None, true)?;
-        out.i16(acks.wire());
+        out.i16(acks.get());
         out.i32(TIMEOUT_MS);
         out.length(Some(1), true)?;
         out.string_length(Some(target.topic.len()), true)?;

@@ -74,6 +74,8 @@ pub(crate) struct Report {
     pub(crate) arrival: Option<Summary>,
     /// What the verifier found.
     pub(crate) faults: Faults,
+    /// Whether it ended before its time, because the user wanted it.
+    pub(crate) interrupted: bool,
 }
 
 /// One side of a run.
@@ -94,6 +96,8 @@ pub(crate) struct Side {
     pub(crate) errors: BTreeMap<i16, u64>,
     /// Connections that were lost, and why; at most as many as there are.
     pub(crate) lost: Vec<String>,
+    /// Partitions that the broker refused for good, where, and the last code.
+    pub(crate) given_up: Vec<String>,
     /// Batches of which nothing was heard.
     pub(crate) unanswered: u64,
     /// Batches that should have left, and had not when the time was over.
@@ -148,6 +152,7 @@ impl Tally {
             *side.errors.entry(code).or_default() += count;
         }
         side.lost.extend(more.lost);
+        side.given_up.extend(more.given_up);
         side.unanswered += more.unanswered;
         side.unsent += more.unsent;
         side.cpu += more.cpu;

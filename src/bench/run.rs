@@ -1,6 +1,7 @@
 //! Opens the connections, starts the threads, and waits for them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -31,11 +32,27 @@ pub(crate) struct Work {
     pub(crate) fetch: Option<FetchSpec>,
 }
 
+/// The user's wish that a run end before its time.
+#[derive(Debug, Default)]
+pub(crate) struct Interrupt(AtomicU32);
+
+impl Interrupt {
+    /// Wishes it. The first time, what was sent is still waited for; the second time, nothing is.
+    pub(crate) fn interrupt(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn times(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Does it, telling its progress every second.
 pub(crate) fn run(
     work: Work,
     target: Target,
     clock: SharedClock,
+    interrupt: Arc<Interrupt>,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Report, BenchError> {
     let target = Arc::new(target);
@@ -53,6 +70,7 @@ pub(crate) fn run(
     let mut running = Running {
         work,
         shared,
+        interrupt,
         ended,
         produced: None,
         consumed: None,
@@ -124,6 +142,7 @@ enum Ended {
 struct Running {
     work: Work,
     shared: Arc<Shared>,
+    interrupt: Arc<Interrupt>,
     ended: Receiver<Ended>,
     produced: Option<Tally>,
     consumed: Option<Tally>,
@@ -177,7 +196,11 @@ impl Running {
                 Err(RecvTimeoutError::Disconnected) => return Err(BenchError::Thread),
             }
             let progress = self.progress();
-            if (progress.produced, progress.consumed) != (last.produced, last.consumed) {
+            // Errors alone bring nobody further.
+            let records = |progress: &Progress| {
+                [progress.produced, progress.consumed].map(|side| side.map(|side| side.records))
+            };
+            if records(&progress) != records(&last) {
                 (last, moved) = (progress, progress.elapsed);
             }
             if progress.elapsed >= next_tell {
@@ -191,6 +214,17 @@ impl Running {
 
     /// Enters the next phase if the time has come; `moved` is when anything last happened.
     fn end_in_time(&self, progress: Progress, moved: Duration) {
+        let interrupted = self.interrupt.times();
+        match (interrupted, self.work.produce) {
+            (0, _) => {}
+            (1, Some(_)) => self.shared.enter(Phase::Stopping),
+            (_, produce) => {
+                if produce.is_none() {
+                    self.shared.cut();
+                }
+                self.shared.enter(Phase::Over);
+            }
+        }
         let read = progress.consumed.map_or(0, |count| count.records);
         let [producing, _] = self.threads;
         match (self.work.produce, self.work.fetch) {
@@ -205,7 +239,7 @@ impl Running {
             _ => {}
         }
         let sending = match self.work.produce.map(|produce| produce.limit) {
-            Some(Limit::Duration(duration)) => progress.elapsed < duration,
+            Some(Limit::Duration(duration)) => interrupted == 0 && progress.elapsed < duration,
             Some(Limit::Records(_) | Limit::Ends) | None => false,
         };
         let waits = match self.work.fetch.map(|fetch| fetch.limit) {
@@ -245,7 +279,10 @@ impl Running {
     }
 
     fn report(self) -> Result<Report, BenchError> {
-        let mut report = Report::default();
+        let mut report = Report {
+            interrupted: self.interrupt.times() > 0,
+            ..Report::default()
+        };
         // Consumers that waited for the first record have not begun before it was sent.
         let sent = self.produced.as_ref().and_then(|tally| tally.first);
         if let Some(tally) = self.produced {

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::link::{Buffers, Link};
-use super::readiness::Readiness;
+use super::readiness::{Readiness, Ready};
 use super::report::{BenchError, Count, Tally};
 use super::verify::Refused;
 use crate::clock::{SharedClock, thread_cpu};
@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) enum Phase {
     /// Records come in.
     Running,
+    /// The user wants it to end: nothing more is sent, what was sent is waited for.
+    Stopping,
     /// The ends are known: whoever has reached them is done.
     Draining,
     /// Everybody stops, whatever is open.
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     phase: AtomicU8,
     /// What is behind the last acknowledged record of each partition.
     ends: HashMap<i32, AtomicI64>,
+    /// Whether reading ends before the ends are reached, because the user wants it.
+    cut: AtomicBool,
     pub(super) refused: Refused,
     pub(super) produced: Counters,
     pub(super) consumed: Counters,
@@ -49,6 +53,7 @@ impl Shared {
             ends: ends
                 .map(|(number, end)| (number, AtomicI64::new(end)))
                 .collect(),
+            cut: AtomicBool::new(false),
             refused: Refused::default(),
             produced: Counters::default(),
             consumed: Counters::default(),
@@ -73,7 +78,8 @@ impl Shared {
     pub(super) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Running,
-            1 => Phase::Draining,
+            1 => Phase::Stopping,
+            2 => Phase::Draining,
             _ => Phase::Over,
         }
     }
@@ -81,6 +87,15 @@ impl Shared {
     /// Goes on to a phase; never back.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// Nobody need reach an end any more.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
     }
 
     /// Notes that everything below `end` is acknowledged.
@@ -189,7 +204,10 @@ pub(super) fn work<C: Client>(
             take_turn(&mut clients, &mut agenda, token, false, &mut turn);
         }
         readiness.wait(agenda.pause(shared.now()), &mut ready)?;
-        for token in ready.drain(..) {
+        for Ready { token, ends } in ready.drain(..) {
+            if ends && let Some(client) = clients.get_mut(token) {
+                client.link().input.will_end();
+            }
             take_turn(&mut clients, &mut agenda, token, true, &mut turn);
         }
     }

@@ -16,7 +16,8 @@ use super::{CommandError, Format};
 use crate::batch::{BatchBuilder, Codec, Header, Level};
 use crate::clock::{SharedClock, SystemClock};
 use crate::kafka::client::partitioner::{Partitioner, Strategy};
-use crate::kafka::client::{Acks, Client, Delivery, Outgoing, TopicInfo};
+use crate::kafka::client::{Client, Delivery, Outgoing, TopicInfo};
+use crate::model::Acks;
 
 /// A batch is closed when its records have so many bytes. Brokers take 1 MiB by default, and
 /// compression may add a little.
@@ -127,16 +128,6 @@ pub(super) enum AcksName {
 }
 
 impl From<AcksName> for Acks {
-    fn from(name: AcksName) -> Self {
-        match name {
-            AcksName::None => Self::None,
-            AcksName::Leader => Self::Leader,
-            AcksName::All => Self::All,
-        }
-    }
-}
-
-impl From<AcksName> for crate::bench::Acks {
     fn from(name: AcksName) -> Self {
         match name {
             AcksName::None => Self::None,

@@ -5,9 +5,11 @@
 //!
 //! Above the protocol adapter an absent value is `None`, never `-1`.
 
+mod acks;
 pub mod limits;
 mod topic;
 
+pub use acks::Acks;
 pub use topic::{InvalidTopicName, TopicId, TopicName, TopicPartition};
 
 use std::fmt;

@@ -2,19 +2,24 @@
 //!
 //! Any broker that speaks Kafka's protocol can be measured. Exit code 1 if something that was read
 //! is not what was sent, a connection was lost, or no answer came; errors that the broker answers are
-//! counted and told, and are its own affair.
+//! counted and told, and are its own affair. Ctrl-C and SIGTERM end a run before its time: what was
+//! sent is waited for (a second one does without), the result is that of the time until then, and
+//! the exit code is 1.
 
 mod args;
 mod output;
 mod target;
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::args::Args;
 use self::args::Verb;
 use super::output::print;
 use super::{CommandError, Format};
-use crate::bench::{BenchError, Limit, Report, Target, Work, run as run_bench};
+use crate::bench::{BenchError, Interrupt, Limit, Report, Target, Work, run as run_bench};
 use crate::clock::SystemClock;
 use crate::server::raise_open_files_limit;
 
@@ -63,18 +68,26 @@ pub(crate) async fn run(args: Args, format: Format) -> Result<(), CommandError> 
 
 /// Runs the load on threads of its own, telling its progress on stderr.
 async fn measure(work: Work, target: Target) -> Result<Report, CommandError> {
+    let failed = |error: &dyn std::fmt::Display| CommandError(format!("the load failed: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let clock = SystemClock::shared();
-    let measured = tokio::task::spawn_blocking(move || {
+    let stop = Arc::new(Interrupt::default());
+    let stopped = Arc::clone(&stop);
+    let mut measured = tokio::task::spawn_blocking(move || {
         let mut last = Default::default();
-        run_bench(work, target, clock, &mut |progress| {
+        run_bench(work, target, clock, stopped, &mut |progress| {
             eprintln!("{}", output::progress(&last, &progress));
             last = progress;
         })
     });
-    let report = measured
-        .await
-        .map_err(|error| CommandError(format!("the load failed: {error}")))?;
-    Ok(report?)
+    loop {
+        tokio::select! {
+            report = &mut measured => return Ok(report.map_err(|error| failed(&error))??),
+            _ = terminate.recv() => stop.interrupt(),
+            _ = interrupt.recv() => stop.interrupt(),
+        }
+    }
 }
 
 /// Whether all is well.
@@ -82,18 +95,23 @@ fn verdict(report: &Report) -> Result<(), CommandError> {
     let sides = [&report.produced, &report.consumed];
     let sides = || sides.iter().copied().flatten();
     let lost: usize = sides().map(|side| side.lost.len()).sum();
+    let given_up: usize = sides().map(|side| side.given_up.len()).sum();
     let produced = report.produced.as_ref();
     let nothing = produced.is_some_and(|side| side.requests == 0);
     let unanswered: u64 = sides().map(|side| side.unanswered).sum();
     match report.faults.total() {
-        0 if lost > 0 => Err(CommandError(format!("{lost} connections were lost"))),
-        0 if unanswered > 0 => Err(CommandError(format!(
-            "{unanswered} batches were not answered"
+        0 if lost > 0 => Err(CommandError(format!("connections were lost: {lost}"))),
+        0 if given_up > 0 => Err(CommandError(format!(
+            "partitions could not be read to the end: {given_up}"
         ))),
+        0 if unanswered > 0 => Err(CommandError(format!(
+            "batches were not answered: {unanswered}"
+        ))),
+        0 if report.interrupted => Err(CommandError("interrupted".to_owned())),
         0 if nothing => Err(CommandError("no batch was acknowledged".to_owned())),
         0 => Ok(()),
-        faults => Err(CommandError(format!(
-            "{faults} faults in what was read: {}",
+        _ => Err(CommandError(format!(
+            "what was read is not what was sent: {}",
             json!(report.faults.counts)
         ))),
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::args::Args;
-use crate::bench::{Acks, Limit, Progress, Report, Side, Summary, Target, Work};
+use crate::bench::{Limit, Progress, Report, Side, Summary, Target, Work};
 use crate::kafka::client::error_name;
+use crate::model::Acks;
 
 /// From this share of the time on, a thread of the generator is what limits a figure; in less time
 /// than this nothing can be told.
@@ -97,6 +98,7 @@ pub(super) fn as_json(settings: Value, report: &Report) -> Value {
         "produced": report.produced.as_ref().map(side_as_json),
         "consumed": report.consumed.as_ref().map(side_as_json),
         "end_to_end_us": report.arrival.map(summary_as_json),
+        "interrupted": report.interrupted,
         "faults": {"total": faults.total(), "counts": faults.counts, "told": faults.told},
     })
 }
@@ -118,6 +120,7 @@ fn side_as_json(side: &Side) -> Value {
         "lateness_us": side.lateness.map(summary_as_json),
         "errors": errors,
         "lost": side.lost,
+        "given_up": side.given_up,
         "unanswered": side.unanswered,
         "unsent": side.unsent,
         "client_cpu_seconds": side.cpu.as_secs_f64(),
@@ -175,6 +178,9 @@ pub(super) fn as_text(work: Work, report: &Report) -> String {
             let _ = writeln!(text, "  {fault}");
         }
     }
+    if report.interrupted {
+        let _ = writeln!(text, "interrupted: these are the figures until then");
+    }
     text
 }
 
@@ -217,6 +223,9 @@ fn side_as_text(text: &mut String, name: &str, since: &str, side: &Side) {
         if count > 0 {
             let _ = writeln!(text, "  {} {what}", grouped(count));
         }
+    }
+    for partition in &side.given_up {
+        let _ = writeln!(text, "  given up: {partition}");
     }
     for lost in &side.lost {
         let _ = writeln!(text, "  connection lost: {lost}");

@@ -32,7 +32,7 @@ pub(crate) use fetch::{FetchPosition, Fetched};
 pub(crate) use groups::{Committed, GroupInfo, GroupListing, MemberInfo};
 pub(crate) use metadata::TopicInfo;
 pub(crate) use offsets::OffsetSpec;
-pub(crate) use produce::{Acks, Delivery, Outgoing};
+pub(crate) use produce::{Delivery, Outgoing};
 
 /// Connections to the brokers of a cluster.
 #[derive(Debug)]

@@ -7,30 +7,10 @@ use kafka_protocol::messages::{self, ProduceRequest};
 use super::super::codec::text;
 use super::Client;
 use super::error::{BrokerCode, ClientError, refused};
+use crate::model::Acks;
 
 /// How long the broker may take to commit a batch.
 const TIMEOUT_MS: i32 = 30_000;
-
-/// Which copies a batch must have reached before it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acks {
-    /// None: there is no answer.
-    None,
-    /// The leader's.
-    Leader,
-    /// All in-sync ones, as durable as the topic is.
-    All,
-}
-
-impl Acks {
-    fn wire(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Leader => 1,
-            Self::All => -1,
-        }
-    }
-}
 
 /// A batch on its way to a partition.
 #[derive(Clone, Debug)]
@@ -116,7 +96,7 @@ fn request(topic: &str, acks: Acks, batches: &[Outgoing], leader: i32) -> Produc
         })
         .collect();
     ProduceRequest::default()
-        .with_acks(acks.wire())
+        .with_acks(acks.get())
         .with_timeout_ms(TIMEOUT_MS)
         .with_topic_data(vec![
             TopicProduceData::default()
