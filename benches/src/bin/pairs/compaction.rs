@@ -99,7 +99,7 @@ fn sealed(data: &Path, topic: &str) -> Result<u64, String> {
 pub(crate) fn copy(tools: &Tools, directory: &Path) -> Result<Value, String> {
     let mut command = Command::new(&tools.floor);
     command.args(["copy", "--data"]).arg(directory);
-    let output = command.output().map_err(|error| error.to_string())?;
+    let output = tools.output(&mut command)?;
     let said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     Ok(json!({
         "produced": {"bytes": said.get("bytes")},

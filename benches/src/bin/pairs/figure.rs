@@ -32,6 +32,7 @@ pub(crate) enum Figure {
     RecordsPerSecond,
     AckP50,
     AckP99,
+    AckP999,
     AnswerP50,
     AnswerP99,
     EndToEndP50,
@@ -42,9 +43,16 @@ pub(crate) enum Figure {
     ResidentEach,
     /// The same, at its most.
     ResidentPeakEach,
+    /// Uses of a file that found it open, of all rounds together.
+    OpenHits,
 }
 
 impl Figure {
+    /// Whether it is a speed, which those who ask may limit; what a server costs it costs whoever asks.
+    pub(crate) fn is_speed(self) -> bool {
+        self == Self::RecordsPerSecond
+    }
+
     /// Its name, with its unit.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -54,6 +62,7 @@ impl Figure {
             Self::RecordsPerSecond => "records/s",
             Self::AckP50 => "ack p50 us",
             Self::AckP99 => "ack p99 us",
+            Self::AckP999 => "ack p99.9 us",
             Self::AnswerP50 => "answer p50 us",
             Self::AnswerP99 => "answer p99 us",
             Self::EndToEndP50 => "end-to-end p50 us",
@@ -61,6 +70,7 @@ impl Figure {
             Self::Resident => "resident MiB",
             Self::ResidentEach => "resident KiB each",
             Self::ResidentPeakEach => "peak KiB each",
+            Self::OpenHits => "hit rate %",
         }
     }
 
@@ -88,6 +98,7 @@ impl Figure {
                 .or_else(|| said("/produced/records_per_second")),
             Self::AckP50 => said("/produced/latency_us/p50"),
             Self::AckP99 => said("/produced/latency_us/p99"),
+            Self::AckP999 => said("/produced/latency_us/p99.9"),
             Self::AnswerP50 => said("/consumed/latency_us/p50"),
             Self::AnswerP99 => said("/consumed/latency_us/p99"),
             Self::EndToEndP50 => said("/end_to_end_us/p50"),
@@ -101,14 +112,29 @@ impl Figure {
                 sample.resident_peak - sample.resident_begin,
                 Some(sample.units),
             ),
+            Self::OpenHits => {
+                let hits = said("/open_files/hits")?;
+                let misses = said("/open_files/misses")?;
+                per(hits * 100.0, Some(hits + misses))
+            }
         }
     }
 }
 
+/// From this share of its processor time on, a machine has no more to give.
+const FULL: f64 = 0.9;
+
 impl Sample {
-    /// Whether those who asked took more processor time than who answered: a throughput is theirs.
-    pub(crate) fn is_client_bound(&self) -> bool {
-        self.client_cpu > self.cpu
+    /// Whether a speed is that of those who asked: a thread of theirs never rested, or no processor
+    /// did and they took more of it than who answered.
+    pub(crate) fn is_client_bound(&self, processors: f64) -> bool {
+        let sides = ["produced", "consumed"].map(|side| self.said.get(side));
+        let mut sides = sides.into_iter().flatten();
+        let seconds = |side: &Value| side.get("seconds").and_then(Value::as_f64);
+        let took = sides.clone().filter_map(seconds).fold(0.0, f64::max);
+        let busy = |side: &Value| side.get("client_bound") == Some(&Value::Bool(true));
+        let full = self.cpu + self.client_cpu >= FULL * processors * took;
+        sides.any(busy) || (full && took > 0.0 && self.client_cpu > self.cpu)
     }
 }
 
@@ -154,12 +180,19 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_worked_more_than_the_server_is_what_limits() {
-        assert!(!sample().is_client_bound());
-        let busy = Sample {
-            client_cpu: 0.6,
+    fn a_generator_that_never_rests_or_has_most_of_a_full_machine_is_what_limits() {
+        let with = |client_cpu: f64, seconds: f64, bound: bool| Sample {
+            client_cpu,
+            said: json!({"produced": {"seconds": seconds, "client_bound": bound}}),
             ..sample()
         };
-        assert!(busy.is_client_bound());
+        assert!(with(0.1, 10.0, true).is_client_bound(2.0));
+        assert!(with(1.5, 1.0, false).is_client_bound(2.0));
+        assert!(!with(1.5, 5.0, false).is_client_bound(2.0), "both rested");
+        assert!(
+            !with(0.4, 0.4, false).is_client_bound(2.0),
+            "the server has most"
+        );
+        assert!(!Sample::default().is_client_bound(2.0));
     }
 }

@@ -24,8 +24,7 @@ impl Aim {
     ) -> Result<Value, String> {
         let mut command = self.command(tools, "bench");
         command.args(arguments(load, rate));
-        let output = command.args(["--topic", &self.topic]).output();
-        let output = output.map_err(|error| format!("{}: {error}", tools.klamm.display()))?;
+        let output = tools.output(command.args(["--topic", &self.topic]))?;
         if !output.status.success() {
             return Err(last_line(&output.stderr));
         }
@@ -45,14 +44,14 @@ impl Aim {
         for setting in settings {
             command.args(["--config", setting]);
         }
-        succeed(command)
+        succeed(tools, command)
     }
 
     /// Deletes it.
     pub(crate) fn delete(&self, tools: &Tools) -> Result<(), String> {
         let mut command = self.command(tools, "topic");
         command.args(["delete", &self.topic]);
-        succeed(command)
+        succeed(tools, command)
     }
 
     fn command(&self, tools: &Tools, verb: &str) -> Command {
@@ -79,8 +78,8 @@ pub(crate) fn arguments(load: &Load, rate: Option<f64>) -> Vec<String> {
     all
 }
 
-fn succeed(mut command: Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| error.to_string())?;
+fn succeed(tools: &Tools, mut command: Command) -> Result<(), String> {
+    let output = tools.output(&mut command)?;
     match output.status.success() {
         true => Ok(()),
         false => Err(last_line(&output.stderr)),

@@ -11,6 +11,8 @@ use crate::measure::Bench;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Instrument {
     pub(crate) name: &'static str,
+    /// When brokers acknowledge meanwhile.
+    pub(crate) mode: &'static str,
     pub(crate) line: &'static str,
     command: fn(&Bench) -> Command,
 }
@@ -19,6 +21,7 @@ pub(crate) struct Instrument {
 pub(crate) const INSTRUMENTS: [Instrument; 2] = [
     Instrument {
         name: "start",
+        mode: "fsync, and os where a figure says so",
         line: "start to ready and to the first acknowledged record; idle memory; size of the binary",
         command: |bench| {
             let mut command = Command::new(repository().join("benches/start.py"));
@@ -28,18 +31,20 @@ pub(crate) const INSTRUMENTS: [Instrument; 2] = [
     },
     Instrument {
         name: "restart",
+        mode: "os",
         line: "after SIGKILL, 1,000 partitions and 5 GB: the first fetch of every partition",
         command: |bench| {
             let mut command = Command::new(repository().join("compat-tests/reliability"));
             command.arg("unclean-restart");
             command.arg("--klamm").arg(&bench.tools.klamm);
-            command.arg("--scratch").arg(&bench.tools.scratch);
+            command.arg("--scratch").arg(bench.tools.guard.scratch());
             command
         },
     },
 ];
 
-fn repository() -> PathBuf {
+/// Where the sources are.
+pub(crate) fn repository() -> PathBuf {
     let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
     benches.parent().unwrap_or(benches).to_owned()
 }
@@ -59,9 +64,7 @@ impl Instrument {
             command.arg("--quick");
         }
         let program = command.get_program().display().to_string();
-        let output = command
-            .output()
-            .map_err(|error| format!("{program}: {error}"))?;
+        let output = bench.tools.output(&mut command)?;
         let said = String::from_utf8_lossy(&output.stdout);
         let lines = said
             .lines()
@@ -88,14 +91,18 @@ impl Told {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Instrument { name, line, .. } = self.instrument;
+        let Instrument {
+            name, mode, line, ..
+        } = self.instrument;
         let lines = self.lines.iter().map(|line| format!("  {line}\n"));
-        format!("{name} {line}\n{}", lines.collect::<String>())
+        format!("{name} [{mode}] {line}\n{}", lines.collect::<String>())
     }
 
     pub(crate) fn json(&self) -> Value {
-        let Instrument { name, line, .. } = self.instrument;
-        json!({"row": name, "line": line, "figures": self.lines})
+        let Instrument {
+            name, mode, line, ..
+        } = self.instrument;
+        json!({"row": name, "mode": mode, "line": line, "figures": self.lines})
     }
 }
 

@@ -31,19 +31,22 @@ pub(crate) struct Kafka {
     server: Server,
     pub(crate) version: String,
     pub(crate) java: String,
+    /// Its `server.properties`.
+    pub(crate) properties: String,
     pub(crate) warm_up: f64,
 }
 
 impl Kafka {
     /// Starts and warms it.
     pub(crate) fn start(jars: &Path, tools: &Tools, quick: bool) -> Result<Self, String> {
-        let directory = tools.scratch.join("kafka");
+        let scratch = tools.guard.scratch();
+        let directory = scratch.join("kafka");
         clear(&directory)?;
         let version = version(jars)?;
         let (port, controller) = (free_port()?, free_port()?);
         let settings = directory.join("server.properties");
         let text = properties(&directory, port, controller);
-        std::fs::write(&settings, text).map_err(|error| error.to_string())?;
+        std::fs::write(&settings, &text).map_err(|error| error.to_string())?;
         let class_path = jars.join("*");
         let java = || {
             let mut command = Command::new("java");
@@ -51,18 +54,17 @@ impl Kafka {
             command.arg("-cp").arg(&class_path);
             command
         };
-        let format = java()
-            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(&settings)
-            .output()
-            .map_err(|error| format!("java: {error}"))?;
+        let mut format = java();
+        format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
+        let format = tools.output(format.arg(&settings))?;
         if !format.status.success() {
             return Err(String::from_utf8_lossy(&format.stderr).into_owned());
         }
-        let log = tools.scratch.join("kafka.log");
+        let log = scratch.join("kafka.log");
         let mut command = java();
         command.arg("kafka.Kafka").arg(&settings);
-        let process = Process::start(command.stdout(Stdio::null()), &log)?;
+        command.stdout(Stdio::null());
+        let process = Process::start(&tools.guard, &mut command, &log)?;
         let address = format!("127.0.0.1:{port}");
         let mut kafka = Self {
             server: Server {
@@ -72,6 +74,7 @@ impl Kafka {
             },
             version,
             java: java_version(),
+            properties: text,
             warm_up: if quick { QUICK_WARM_UP } else { WARM_UP },
         };
         kafka.wait(&log)?;

@@ -1,10 +1,13 @@
 //! Where the figures were taken.
 
+use std::ffi::OsStr;
 use std::fs::read_to_string;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::instruments::repository;
 use crate::kafka::JAVA_OPTIONS;
 use crate::measure::Bench;
 
@@ -15,11 +18,20 @@ pub(crate) fn describe(bench: &Bench) -> Value {
             "version": kafka.version,
             "java": kafka.java,
             "options": JAVA_OPTIONS,
+            "properties": kafka.properties,
             "warm_up_seconds": kafka.warm_up,
         })
     });
+    let here = repository();
     json!({
         "klamm": klamm_version(bench),
+        "klamm_bytes": std::fs::metadata(&bench.tools.klamm).map_or(0, |file| file.len()),
+        // Of the sources that this program was built of.
+        "commit": told(&here, "git", &["rev-parse", "HEAD"]),
+        "changed_since": !told(&here, "git", &["status", "--porcelain", "-uno"]).is_empty(),
+        "unix_time": std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
         "kafka": kafka,
         "kernel": first_line("/proc/sys/kernel/osrelease"),
         "processor": processor(&read("/proc/cpuinfo")),
@@ -39,7 +51,13 @@ pub(crate) fn load() -> f64 {
 }
 
 fn klamm_version(bench: &Bench) -> String {
-    let output = Command::new(&bench.tools.klamm).arg("--version").output();
+    told(Path::new("."), &bench.tools.klamm, &["--version"])
+}
+
+/// What a command says; nothing if there is no such command.
+fn told(directory: &Path, program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(directory).output();
     let said = output.map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&said).trim().to_owned()
 }

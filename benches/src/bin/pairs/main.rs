@@ -10,6 +10,7 @@ mod compaction;
 mod figure;
 mod gate;
 mod generator;
+mod guard;
 mod instruments;
 mod kafka;
 mod machine;
@@ -19,22 +20,31 @@ mod report;
 mod row;
 mod rows;
 mod server;
+mod table;
 mod turn;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use serde_json::{Value, json};
 
+use crate::guard::Guard;
 use crate::instruments::{INSTRUMENTS, Instrument};
 use crate::kafka::Kafka;
 use crate::measure::Bench;
 use crate::report::Report;
 use crate::row::{Row, System};
-use crate::server::{Tools, clear};
+use crate::server::Tools;
 
 /// Klamm beside the floor and beside Apache Kafka, in turns.
+///
+/// Each row is work that all its sides do, in rounds, one side after the other, each server as a
+/// process of its own on loopback; "os" and "fsync" say when it acknowledges. A cell is the median
+/// of all rounds, with the least and the most of them; "klamm/floor" is the median of the ratios of
+/// rounds. "cpu" is processor time of the server, not of who asks; "* " marks a speed that is bound by
+/// the generator. Lines with ">" are limits: exit code 1 if one is missed.
 #[derive(Debug, Parser)]
 struct Args {
     /// Rows to measure; all, if none is named.
@@ -57,16 +67,27 @@ struct Args {
     /// Write everything that was measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure nothing: print what such a file has as tables of Markdown.
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    table: Option<PathBuf>,
     /// The release build of Klamm [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     klamm: Option<PathBuf>,
     /// Where servers have their data, which is removed [default: a new directory for temporary files]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// Be the process that cleans up once the other one has ended.
+    #[arg(long, hide = true, value_name = "DIR")]
+    guard: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let args = Args::parse();
+    if let Some(scratch) = &args.guard {
+        guard::watch(scratch);
+        return ExitCode::SUCCESS;
+    }
+    match run(&args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -78,6 +99,13 @@ fn main() -> ExitCode {
 
 /// Whether all is well.
 fn run(args: &Args) -> Result<bool, String> {
+    if let Some(path) = &args.table {
+        let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let told = std::fs::read(path).map_err(|error| said(&error))?;
+        let told = serde_json::from_slice(&told).map_err(|error| said(&error))?;
+        print!("{}", table::markdown(&told));
+        return Ok(true);
+    }
     let work = chosen(&args.rows)?;
     if args.list {
         for one in work {
@@ -85,8 +113,10 @@ fn run(args: &Args) -> Result<bool, String> {
         }
         return Ok(true);
     }
-    let scratch = Scratch::new(args.scratch.as_deref())?;
-    let bench = bench(args, &work, &scratch)?;
+    // A directory of our own in that one: what else is there stays.
+    let parent = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let guard = Guard::start(parent.join(format!("klamm-pairs-{}", std::process::id())))?;
+    let bench = bench(args, &work, guard)?;
     let mut told = json!({"about": machine::describe(&bench), "rows": []});
     let mut failed = Vec::new();
     for one in work {
@@ -134,7 +164,7 @@ impl Asked {
     fn line(&self) -> String {
         match self {
             Self::Row(row) => format!("[{}] {}", row.mode.name(), row.line),
-            Self::Instrument(instrument) => instrument.line.to_owned(),
+            Self::Instrument(one) => format!("[{}] {}", one.mode, one.line),
         }
     }
 
@@ -175,7 +205,7 @@ fn chosen(names: &[String]) -> Result<Vec<Asked>, String> {
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn bench(args: &Args, work: &[Asked], scratch: &Scratch) -> Result<Bench, String> {
+fn bench(args: &Args, work: &[Asked], guard: Arc<Guard>) -> Result<Bench, String> {
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let tools = Tools {
         klamm: args
@@ -183,7 +213,7 @@ fn bench(args: &Args, work: &[Asked], scratch: &Scratch) -> Result<Bench, String
             .clone()
             .unwrap_or_else(|| here.with_file_name("klamm")),
         floor: here.with_file_name("floor"),
-        scratch: scratch.directory.clone(),
+        guard,
     };
     for program in [&tools.klamm, &tools.floor] {
         if !program.exists() {
@@ -212,27 +242,4 @@ fn bench(args: &Args, work: &[Asked], scratch: &Scratch) -> Result<Bench, String
 fn write(path: &Path, told: &Value) -> Result<(), String> {
     std::fs::write(path, format!("{told:#}\n"))
         .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// A directory that is gone at the end.
-#[derive(Debug)]
-struct Scratch {
-    directory: PathBuf,
-}
-
-impl Scratch {
-    /// A directory of our own in that one: what else is there stays.
-    fn new(parent: Option<&Path>) -> Result<Self, String> {
-        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-        let directory = parent.join(format!("klamm-pairs-{}", std::process::id()));
-        clear(&directory)?;
-        Ok(Self { directory })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left of it is in nobody's way.
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
 }

@@ -61,13 +61,15 @@ impl Bench {
                 samples.push(turn.work(*rate).map_err(said)?);
                 match side.filled.is_some() && side.work.reads() {
                     true => *kept = Some(turn),
-                    false => turn.end().map_err(said)?,
+                    false => note(samples, turn.end().map_err(said)?),
                 }
             }
         }
         progress("");
-        for turn in kept.into_iter().flatten() {
-            turn.end()?;
+        for (turn, samples) in kept.into_iter().zip(&mut samples) {
+            if let Some(turn) = turn {
+                note(samples, turn.end()?);
+            }
         }
         clear(&self.tools.data())?;
         Ok(Measured { samples, rates })
@@ -112,6 +114,15 @@ impl Bench {
         let most = said.pointer("/produced/records_per_second");
         let most = most.and_then(Value::as_f64).ok_or("nothing was produced")?;
         Ok(Some(most * share))
+    }
+}
+
+/// Adds what a server has counted in all rounds to the last of them.
+fn note(samples: &mut [Sample], open_files: Option<Value>) {
+    if let (Some(last), Some(counts)) = (samples.last_mut(), open_files)
+        && let Some(said) = last.said.as_object_mut()
+    {
+        said.insert("open_files".to_owned(), counts);
     }
 }
 

@@ -1,9 +1,13 @@
 //! A server as a process of its own, and what the system says of it (proc(5)).
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::guard::{Guard, Guarded};
 
 /// What `/proc` counts processor time in, on every architecture that Rust runs on: hundredths.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -12,27 +16,65 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const UTIME: usize = 11;
 const STIME: usize = 12;
 
+/// How long a server may take to stop when it is asked to, and how often it is looked.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A process that ends with its owner, by SIGKILL: what it leaves behind nobody reads.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
+    child: Guarded,
+    /// Where it says on stderr what it does, and how much others have said there before.
+    log: PathBuf,
+    said_before: u64,
 }
 
 impl Process {
     /// Starts it; what it says on stderr is appended to `log`.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self, String> {
-        let log = File::options().create(true).append(true).open(log);
-        let log = log.map_err(|error| error.to_string())?;
-        command.stdin(Stdio::null()).stderr(log);
-        match command.spawn() {
-            Ok(child) => Ok(Self { child }),
+    pub(crate) fn start(
+        guard: &Arc<Guard>,
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<Self, String> {
+        let said = |error: io::Error| format!("{}: {error}", log.display());
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.map_err(said)?;
+        let said_before = file.metadata().map_err(said)?.len();
+        match guard.spawn(command.stderr(file)) {
+            Ok(child) => Ok(Self {
+                child,
+                log: log.to_owned(),
+                said_before,
+            }),
             Err(error) => Err(format!("{}: {error}", command.get_program().display())),
         }
     }
 
+    /// Has it stop as an operator would; what it has said on stderr.
+    pub(crate) fn stop(mut self) -> Result<String, String> {
+        self.child.terminate().map_err(|error| error.to_string())?;
+        let begin = Instant::now();
+        while !self.has_ended() {
+            if begin.elapsed() > STOPS_WITHIN {
+                return Err(format!("it did not stop; see {}", self.log.display()));
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.said().map_err(|error| error.to_string())
+    }
+
+    fn said(&self) -> io::Result<String> {
+        let mut said = String::new();
+        let mut log = File::open(&self.log)?;
+        log.seek(SeekFrom::Start(self.said_before))?;
+        log.read_to_string(&mut said)?;
+        Ok(said)
+    }
+
     /// The first line on stdout, which must be a pipe; the rest is thrown away.
     pub(crate) fn first_line(&mut self) -> Result<String, String> {
-        let stdout: ChildStdout = self.child.stdout.take().ok_or("stdout is no pipe")?;
+        let child = self.child.child().map_err(|error| error.to_string())?;
+        let stdout: ChildStdout = child.stdout.take().ok_or("stdout is no pipe")?;
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
         let read = stdout.read_line(&mut line);
@@ -42,7 +84,8 @@ impl Process {
 
     /// Whether it runs no longer.
     pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+        let child = self.child.child();
+        !matches!(child.and_then(|child| child.try_wait()), Ok(None))
     }
 
     /// Processor seconds so far, of all its threads, living or not.
@@ -71,14 +114,6 @@ impl Process {
     fn read(&self, file: &str) -> Result<String, String> {
         let path = format!("/proc/{}/{file}", self.child.id());
         fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // One that has ended already is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

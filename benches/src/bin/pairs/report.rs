@@ -4,14 +4,20 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::figure::Figure;
+use crate::figure::{Figure, Sample};
 use crate::gate::{Outcome, Spread, Verdict};
 use crate::generator::arguments;
 use crate::measure::Measured;
-use crate::row::{Fill, Lookup, Pace, Row, Side, System, Work};
+use crate::row::{FLOOR, Fill, KAFKA, KLAMM, Lookup, Pace, Row, Side, System, Work};
 
 /// From here on a floor has moved too much between rounds for its ratios to be trusted.
 const MOVED: f64 = 1.5;
+
+/// What marks a speed that is not the server's.
+const CLIENT_BOUND: &str = "* ";
+
+/// What stands beside the ratios of a side to another.
+const COMPARED: [(&str, &str); 2] = [(KLAMM, FLOOR), (KLAMM, KAFKA)];
 
 /// A row with its verdicts.
 #[derive(Clone, Debug)]
@@ -20,6 +26,8 @@ pub(crate) struct Report {
     measured: Measured,
     quick: bool,
     verdicts: Vec<Verdict>,
+    /// In how many rounds the speed of each side was that of the generator.
+    client_bound: Vec<usize>,
     /// What a reader must know.
     notes: Vec<String>,
 }
@@ -33,12 +41,14 @@ impl Report {
             })
         };
         let verdicts = row.gates.iter().map(judge).collect();
-        let notes = notes(&row, &measured);
+        let client_bound = client_bound(&row, &measured);
+        let notes = notes(&row, &measured, &client_bound);
         Self {
             row,
             measured,
             quick,
             verdicts,
+            client_bound,
             notes,
         }
     }
@@ -54,20 +64,16 @@ impl Report {
         let row = &self.row;
         let mut text = format!("{} [{}] {}\n", row.name, row.mode.name(), row.line);
         // Writing to a string does not fail, here and below.
-        let _ = write!(text, "  {:18}", "");
-        for figure in &row.figures {
-            let _ = write!(text, "{:>30}", figure.name());
-        }
-        text.push('\n');
+        line(&mut text, "", row.figures.iter().map(|one| one.name()));
         for (place, side) in row.sides.iter().enumerate() {
-            if self.rounds(place) == 0 {
-                continue;
+            if self.rounds(place) > 0 {
+                let cells = row.figures.iter().map(|figure| self.cell(place, *figure));
+                line(&mut text, side.name, cells);
             }
-            let _ = write!(text, "  {:18}", side.name);
-            for figure in &row.figures {
-                let _ = write!(text, "{:>30}", self.cell(place, *figure));
-            }
-            text.push('\n');
+        }
+        for (name, ratios) in self.ratios() {
+            let cell = |spread: &Option<Spread>| spread.map_or_else(|| "-".to_owned(), ratio);
+            line(&mut text, &name, ratios.iter().map(cell));
         }
         for (gate, verdict) in row.gates.iter().zip(&self.verdicts) {
             let value = match (verdict.value, gate.bound.other()) {
@@ -97,7 +103,35 @@ impl Report {
 
     fn cell(&self, side: usize, figure: Figure) -> String {
         let values = self.measured.values(side, figure);
-        Spread::of(&values).map_or_else(|| "-".to_owned(), spread)
+        let mut cell = Spread::of(&values).map_or_else(|| "-".to_owned(), spread);
+        let bound = self.client_bound.get(side).copied().unwrap_or(0);
+        if figure.is_speed() && bound > 0 {
+            cell.insert_str(0, CLIENT_BOUND);
+        }
+        cell
+    }
+
+    /// The ratios of two sides where both were measured, those of rounds: for each figure.
+    fn ratios(&self) -> Vec<(String, Vec<Option<Spread>>)> {
+        let measured = |name| {
+            let side = self.row.side(name)?;
+            (self.rounds(side) > 0).then_some(side)
+        };
+        let mut all = Vec::new();
+        for (one, other) in COMPARED {
+            let (Some(own), Some(others)) = (measured(one), measured(other)) else {
+                continue;
+            };
+            let ratio = |figure: &Figure| {
+                let own = self.measured.values(own, *figure);
+                let others = self.measured.values(others, *figure);
+                let both = own.iter().zip(&others);
+                Spread::of(&both.map(|(a, b)| a / b).collect::<Vec<_>>())
+            };
+            let ratios = self.row.figures.iter().map(ratio).collect();
+            all.push((format!("{one}/{other}"), ratios));
+        }
+        all
     }
 
     /// Everything, each round included.
@@ -123,11 +157,19 @@ impl Report {
                 })
             })
             .collect();
+        let names = || row.figures.iter().map(|figure| figure.name().to_owned());
+        let ratios = self.ratios().into_iter().map(|(name, ratios)| {
+            let ratios = ratios.into_iter().map(|one| json!(one.map(spread_as_json)));
+            (name, Value::Object(names().zip(ratios).collect()))
+        });
         json!({
             "row": row.name,
             "line": row.line,
             "mode": row.mode.name(),
+            // The figures as the table has them: values have no order.
+            "order": names().collect::<Vec<_>>(),
             "sides": sides,
+            "ratios": ratios.collect::<serde_json::Map<_, _>>(),
             "gates": gates,
             "notes": self.notes,
         })
@@ -142,7 +184,10 @@ impl Report {
         let rate = self.measured.rates.get(place).copied().flatten();
         let samples = self.measured.samples.get(place);
         let rounds = samples.into_iter().flatten().map(|sample| {
+            let figures = self.row.figures.iter();
+            let figures = figures.map(|one| (one.name().to_owned(), json!(one.of(sample))));
             json!({
+                "figures": figures.collect::<serde_json::Map<_, _>>(),
                 "cpu_seconds": sample.cpu,
                 "client_cpu_seconds": sample.client_cpu,
                 "resident_kib": sample.resident_end,
@@ -159,12 +204,13 @@ impl Report {
                 System::Kafka => "kafka",
             },
             "partitions": side.partitions,
-            "topic": side.topic,
+            "topic": side.topic_settings(self.row.mode).collect::<Vec<_>>(),
             "settings": side.settings,
             "idle_connections": side.idle,
             "filled_by": side.filled.as_ref().map(|fill| filled_by(&fill.scaled(self.quick))),
             "meanwhile": side.meanwhile.map(|what| format!("{what:?}")),
             "work": work(&side.work, rate, self.quick),
+            "client_bound_rounds": self.client_bound.get(place),
             "figures": figures.collect::<serde_json::Map<_, _>>(),
             "rounds": rounds.collect::<Vec<_>>(),
         })
@@ -189,7 +235,21 @@ fn work(work: &Work, rate: Option<f64>, quick: bool) -> String {
     }
 }
 
-fn notes(row: &Row, measured: &Measured) -> Vec<String> {
+/// In how many rounds of each side a speed that was not set is that of the generator.
+fn client_bound(row: &Row, measured: &Measured) -> Vec<usize> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let sides = row.sides.iter().zip(&measured.samples);
+    let count = |(side, samples): (&Side, &Vec<Sample>)| match &side.work {
+        Work::Load(load) if load.pace == Pace::Full => {
+            let bound = samples.iter().filter(|one| one.is_client_bound(processors));
+            bound.count()
+        }
+        _ => 0,
+    };
+    sides.map(count).collect()
+}
+
+fn notes(row: &Row, measured: &Measured, client_bound: &[usize]) -> Vec<String> {
     let mut notes = Vec::new();
     for (place, side) in row.sides.iter().enumerate() {
         let name = side.name;
@@ -210,11 +270,11 @@ fn notes(row: &Row, measured: &Measured) -> Vec<String> {
         if samples.is_empty() {
             continue;
         }
-        let bound = samples.iter().filter(|one| one.is_client_bound()).count();
-        if load.pace == Pace::Full && bound > 0 {
+        let bound = client_bound.get(place).copied().unwrap_or(0);
+        if bound > 0 {
             let all = samples.len();
             notes.push(format!(
-                "{name}: bound by the client in {bound} of {all} rounds"
+                "{CLIENT_BOUND}{name}: its speed is bound by the client in {bound} of {all} rounds"
             ));
         }
         if let (Pace::Share(share), Some(Some(rate))) = (load.pace, measured.rates.get(place)) {
@@ -241,8 +301,17 @@ fn ratio(spread: Spread) -> String {
     format!("{median:.2} ({min:.2}-{max:.2})")
 }
 
+/// A line of the table, with a name and a cell for each figure.
+fn line(text: &mut String, name: &str, cells: impl Iterator<Item = impl AsRef<str>>) {
+    let _ = write!(text, "  {name:18}");
+    for cell in cells {
+        let _ = write!(text, "{:>28}", cell.as_ref());
+    }
+    text.push('\n');
+}
+
 /// Three digits of what is small, all of what is large.
-fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     match number.abs() {
         size if size < 1.0 => format!("{number:.3}"),
         size if size < 10.0 => format!("{number:.2}"),

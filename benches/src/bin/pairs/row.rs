@@ -49,6 +49,9 @@ pub(crate) struct Side {
     pub(crate) topic: Vec<&'static str>,
     /// Records that are there before, if any.
     pub(crate) filled: Option<Fill>,
+    /// Whether its server starts anew behind that, and is asked at its end how often it found the
+    /// file open that it used.
+    pub(crate) counts_files: bool,
     /// Connections that are open beside the work, and idle.
     pub(crate) idle: u32,
     /// What the server does besides.
@@ -218,6 +221,7 @@ fn side(name: &'static str, system: System, work: Work) -> Side {
         partitions: 1,
         topic: Vec::new(),
         filled: None,
+        counts_files: false,
         idle: 0,
         meanwhile: None,
         work,
@@ -246,6 +250,11 @@ impl Side {
         self
     }
 
+    pub(crate) fn counting_files(mut self) -> Self {
+        self.counts_files = true;
+        self
+    }
+
     pub(crate) fn meanwhile(mut self, what: Meanwhile) -> Self {
         self.meanwhile = Some(what);
         self
@@ -259,6 +268,15 @@ impl Side {
     pub(crate) fn units(mut self, count: u32) -> Self {
         self.units = count;
         self
+    }
+
+    /// All settings of its topic, with those that make it as durable as the mode says.
+    pub(crate) fn topic_settings(&self, mode: Mode) -> impl Iterator<Item = &'static str> {
+        let flush = match (self.system, mode) {
+            (System::Kafka, Mode::Fsync) => Some("flush.messages=1"),
+            _ => None,
+        };
+        self.topic.iter().copied().chain(flush)
     }
 
     /// The same asked of another server.

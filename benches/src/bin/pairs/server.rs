@@ -1,8 +1,10 @@
 //! The servers that take turns.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
+use crate::guard::Guard;
 use crate::kafka::Kafka;
 use crate::process::Process;
 use crate::row::{Mode, Side, System};
@@ -12,14 +14,20 @@ use crate::row::{Mode, Side, System};
 pub(crate) struct Tools {
     pub(crate) klamm: PathBuf,
     pub(crate) floor: PathBuf,
-    /// Everything that is written lies here.
-    pub(crate) scratch: PathBuf,
+    /// Ends whoever is started, and has the directory where everything lies that is written.
+    pub(crate) guard: Arc<Guard>,
 }
 
 impl Tools {
     /// Where floors and Klamm have their data, which the end of a row removes.
     pub(crate) fn data(&self) -> PathBuf {
-        self.scratch.join("data")
+        self.guard.scratch().join("data")
+    }
+
+    /// Runs a command to its end; what it has said, or why there is nothing.
+    pub(crate) fn output(&self, command: &mut Command) -> Result<Output, String> {
+        let output = self.guard.output(command);
+        output.map_err(|error| format!("{}: {error}", command.get_program().display()))
     }
 }
 
@@ -40,8 +48,25 @@ impl Server {
         mode: Mode,
         topic: &str,
     ) -> Result<Self, String> {
-        let data = tools.data().join(directory_name(side.name));
-        clear(&data)?;
+        clear(&tools.data().join(directory_name(side.name)))?;
+        Self::launch(tools, side, mode, topic)
+    }
+
+    /// The same with the data that it has, after a clean stop.
+    pub(crate) fn again(
+        self,
+        tools: &Tools,
+        side: &Side,
+        mode: Mode,
+        topic: &str,
+    ) -> Result<Self, String> {
+        self.process.stop()?;
+        Self::launch(tools, side, mode, topic)
+    }
+
+    fn launch(tools: &Tools, side: &Side, mode: Mode, topic: &str) -> Result<Self, String> {
+        let directory = directory_name(side.name);
+        let data = tools.data().join(&directory);
         let mut command = match side.system {
             System::Floor(floor) => {
                 let mut command = Command::new(&tools.floor);
@@ -54,6 +79,8 @@ impl Server {
                 let mut command = Command::new(&tools.klamm);
                 command.args(["serve", "--listen", "127.0.0.1:0"]);
                 command.args(["--durability", mode.name()]);
+                // What it says at its end is read.
+                command.env("RUST_LOG", "info");
                 command.arg("--data-dir").arg(&data);
                 for setting in &side.settings {
                     command.args(["--set", setting]);
@@ -62,8 +89,9 @@ impl Server {
             }
             System::Kafka => return Err("Kafka is started once".to_owned()),
         };
-        let log = tools.scratch.join("servers.log");
-        let mut process = Process::start(command.stdout(Stdio::piped()), &log)?;
+        let log = tools.guard.scratch().join(format!("{directory}.log"));
+        command.stdout(Stdio::piped());
+        let mut process = Process::start(&tools.guard, &mut command, &log)?;
         let line = process.first_line()?;
         let words = line.split_ascii_whitespace();
         let address = match side.system {

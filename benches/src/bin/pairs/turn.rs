@@ -25,6 +25,7 @@ const READ: &str = "consume --consumers 4";
 /// A server with the topic of a side, and what it was filled with.
 pub(crate) struct Turn<'a> {
     bench: &'a Bench,
+    mode: Mode,
     side: &'a Side,
     host: Host<'a>,
     aim: Aim,
@@ -59,16 +60,13 @@ impl<'a> Turn<'a> {
             topic,
         };
         let resident_begin = host.server().process.resident()?;
-        let flush = match (side.system, row.mode) {
-            (System::Kafka, Mode::Fsync) => Some("flush.messages=1"),
-            _ => None,
-        };
         if !matches!(side.system, System::Floor(_)) {
-            let settings = side.topic.iter().copied().chain(flush);
+            let settings = side.topic_settings(row.mode);
             aim.create(&bench.tools, side.partitions, settings)?;
         }
         let mut turn = Self {
             bench,
+            mode: row.mode,
             side,
             host,
             aim,
@@ -78,7 +76,28 @@ impl<'a> Turn<'a> {
         if let Some(fill) = &side.filled {
             turn.filled = Some(turn.fill(&turn.aim, fill)?);
         }
-        Ok(turn)
+        match side.counts_files {
+            true => turn.start_anew(),
+            false => Ok(turn),
+        }
+    }
+
+    /// What the server has counted so far does not count.
+    fn start_anew(self) -> Result<Self, String> {
+        let Host::Own(server) = self.host else {
+            return Err("a server that serves all rows is not started anew".to_owned());
+        };
+        let (tools, topic) = (&self.bench.tools, &self.aim.topic);
+        let server = server.again(tools, self.side, self.mode, topic)?;
+        Ok(Self {
+            resident_begin: server.process.resident()?,
+            aim: Aim {
+                address: server.address.clone(),
+                ..self.aim
+            },
+            host: Host::Own(server),
+            ..self
+        })
     }
 
     fn fill(&self, aim: &Aim, fill: &Fill) -> Result<Filled, String> {
@@ -249,16 +268,34 @@ impl<'a> Turn<'a> {
         }}))
     }
 
-    /// Frees what the side took.
-    pub(crate) fn end(self) -> Result<(), String> {
+    /// Frees what the side took; what its server has counted, if it was to.
+    pub(crate) fn end(self) -> Result<Option<Value>, String> {
         match self.host {
+            Host::Own(server) if self.side.counts_files => {
+                let said = server.process.stop()?;
+                let counts = open_files(&said);
+                let missing = || "the server did not say what it has counted".to_owned();
+                counts.ok_or_else(missing).map(Some)
+            }
             Host::Own(server) => {
                 drop(server);
-                Ok(())
+                Ok(None)
             }
-            Host::Shared(_) => self.aim.delete(&self.bench.tools),
+            Host::Shared(_) => self.aim.delete(&self.bench.tools).map(|()| None),
         }
     }
+}
+
+/// The numbers of the line about open files in a log: `... open files hits=1 misses=2 ...`.
+fn open_files(log: &str) -> Option<Value> {
+    let line = log
+        .lines()
+        .rfind(|line| line.contains("open files hits="))?;
+    let numbers = line.split_ascii_whitespace().filter_map(|word| {
+        let (name, number) = word.split_once('=')?;
+        Some((name.to_owned(), json!(number.parse::<u64>().ok()?)))
+    });
+    Some(Value::Object(numbers.collect()))
 }
 
 /// Numbers from 0 to 1, spread evenly however many of them there are: multiples of the golden ratio.
@@ -275,6 +312,17 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_counts_of_open_files_are_found_in_a_log() {
+        let log = "t INFO klamm: x=1\n\
+            t INFO klamm::server: open files hits=30 misses=10 evicted=8 open=2 capacity=16\n\
+            t INFO klamm: stopped\n";
+        let counts = open_files(log).expect("counts");
+        assert_eq!(counts["hits"], 30);
+        assert_eq!(counts["capacity"], 16);
+        assert_eq!(open_files("nothing"), None);
+    }
 
     #[test]
     fn places_are_spread_all_over_the_log() {

@@ -1,8 +1,8 @@
 //! What work costs, and how long it takes, beside the floor and beside Kafka.
 
 use crate::figure::Figure::{
-    AckP50, AckP99, AnswerP50, AnswerP99, CpuPerAnswer, CpuPerGb, CpuPerRecord, EndToEndP50,
-    EndToEndP99, RecordsPerSecond, Resident,
+    AckP50, AckP99, AckP999, AnswerP50, AnswerP99, CpuPerAnswer, CpuPerGb, CpuPerRecord,
+    EndToEndP50, EndToEndP99, RecordsPerSecond, Resident,
 };
 use crate::row::{Amount, FLOOR, KAFKA, KLAMM, Mode, Pace, Row, System, klamm, load};
 
@@ -34,7 +34,7 @@ pub(super) fn producing() -> Vec<Row> {
             sides: klamm(KLAMM, load(small, Amount::Records(8_000_000)))
                 .partitions(4)
                 .beside("receive"),
-            figures: vec![CpuPerRecord, CpuPerGb, RecordsPerSecond],
+            figures: vec![CpuPerRecord, CpuPerGb, RecordsPerSecond, Resident],
             gates: vec![CpuPerRecord.on(KLAMM).at_most(0.15)],
         },
         Row {
@@ -50,7 +50,7 @@ pub(super) fn producing() -> Vec<Row> {
             )
             .partitions(4)
             .beside("sendfile"),
-            figures: vec![RecordsPerSecond, CpuPerRecord, CpuPerGb],
+            figures: vec![RecordsPerSecond, CpuPerRecord, CpuPerGb, Resident],
             gates: vec![RecordsPerSecond.on(KLAMM).at_least(1e6)],
         },
     ];
@@ -82,7 +82,7 @@ pub(super) fn producing() -> Vec<Row> {
             sides: klamm(KLAMM, load(arguments, Amount::Seconds(4.0)))
                 .partitions(partitions)
                 .beside("commit"),
-            figures: vec![RecordsPerSecond, AckP50, AckP99, CpuPerGb],
+            figures: vec![RecordsPerSecond, AckP50, AckP99, CpuPerGb, Resident],
             gates: match partitions {
                 1 => vec![RecordsPerSecond.on(KLAMM).at_least_times(0.8, FLOOR)],
                 _ => vec![
@@ -175,7 +175,7 @@ pub(super) fn latencies() -> Vec<Row> {
         )
         .partitions(4)
         .beside("ping-pong"),
-        figures: vec![AckP50, AckP99, RecordsPerSecond],
+        figures: vec![AckP50, AckP99, AckP999, CpuPerGb, Resident],
         gates: vec![AckP50.on(KLAMM).at_most_times(2.0, FLOOR)],
     })
     .into();

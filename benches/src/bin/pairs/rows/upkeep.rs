@@ -1,7 +1,7 @@
 //! What a server does with old data, and what that does to new.
 
 use crate::figure::Figure::{
-    AckP50, AckP99, AnswerP50, CpuPerAnswer, CpuPerGb, RecordsPerSecond, Resident,
+    AckP50, AckP99, AnswerP50, CpuPerAnswer, CpuPerGb, OpenHits, RecordsPerSecond, Resident,
 };
 use crate::row::{
     Amount, FLOOR, Fill, KAFKA, KLAMM, Lookup, Meanwhile, Mode, Pace, Row, Side, System, Work,
@@ -36,7 +36,9 @@ fn compaction() -> Row {
     }
 }
 
-/// What finds its file open, and what must open it: nothing else of a log is cached by Klamm.
+/// What finds its file open, and what must open it: nothing else of a log is cached by Klamm. A
+/// lookup uses two files of a segment, its index and its log; there are about 490, 124 or 32 of
+/// them, so that each capacity is below one of these numbers and above another.
 fn cache() -> Row {
     let quarter = load(
         "produce --producers 4 --batch-size 4KiB",
@@ -45,16 +47,17 @@ fn cache() -> Row {
     let log = |name, segment, files| -> Side {
         klamm(name, Work::Lookups(Lookup::Offset, 10_000))
             .filled(quarter.clone())
+            .counting_files()
             .topic(segment)
             .setting(files)
     };
     let small = "segment.bytes=1048576";
-    let middle = "segment.bytes=8388608";
-    let large = "segment.bytes=67108864";
+    let middle = "segment.bytes=4194304";
+    let large = "segment.bytes=16777216";
     let [few, some, many] = [
         "klamm.open.files.max=16",
-        "klamm.open.files.max=128",
-        "klamm.open.files.max=1024",
+        "klamm.open.files.max=64",
+        "klamm.open.files.max=512",
     ];
     Row {
         name: "cache",
@@ -62,16 +65,16 @@ fn cache() -> Row {
         mode: Mode::Os,
         sides: vec![
             log("1 MiB, 16 files", small, few),
-            log("1 MiB, 128 files", small, some),
-            log("1 MiB, 1,024 files", small, many),
-            log("8 MiB, 16 files", middle, few),
-            log("8 MiB, 128 files", middle, some),
-            log("8 MiB, 1,024 files", middle, many),
-            log("64 MiB, 16 files", large, few),
-            log("64 MiB, 128 files", large, some),
-            log("64 MiB, 1,024 files", large, many),
+            log("1 MiB, 64 files", small, some),
+            log("1 MiB, 512 files", small, many),
+            log("4 MiB, 16 files", middle, few),
+            log("4 MiB, 64 files", middle, some),
+            log("4 MiB, 512 files", middle, many),
+            log("16 MiB, 16 files", large, few),
+            log("16 MiB, 64 files", large, some),
+            log("16 MiB, 512 files", large, many),
         ],
-        figures: vec![CpuPerAnswer, AnswerP50, Resident],
+        figures: vec![OpenHits, CpuPerAnswer, AnswerP50, Resident],
         gates: Vec::new(),
     }
 }
