@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Instructions and allocations per request, and the size of the binary, against a budget.
 
-    cargo build --release && benches/costs.py [--binary target/release/klamm] [--bless]
+    cargo build --release && benches/costs.py [--binary target/release/klamm]
+    benches/costs.py --bless ["Fetch of nothing" ...]
 
 The broker runs under callgrind, twice for each kind of request: with few of them and with many, so
 that its start and its stop cancel out. What is left is counted, not timed: the same binary gives
 the same figures however busy the machine is. One JSON line per figure; exit code 1 if one is more
-than 2 % over benches/costs.json. Whoever lets one grow writes the new figures there with --bless,
-and says why in the commit. Figures belong to a toolchain, a C library and a kind of processor: with
+than 2 % over benches/costs.json, or has no budget there. Whoever lets one grow, or adds a kind of
+request, writes the new figures with --bless, all or those that are named, and says why in the
+commit. Figures belong to a toolchain, a C library and a kind of processor: with
 others they are told and not judged.
 
 Needs valgrind and the release build; requests are written by hand.
@@ -16,6 +18,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -115,10 +118,40 @@ def least(binary, kind, known):
 
 
 def over(found, known):
-    """The names of the figures that are more than their budget."""
+    """The names of the figures that are more than their budget, or have none."""
     slack = {"allocations": ALLOCATIONS_SLACK}
     return [name for name, value in found.items()
             if value > known.get(name, 0) * GROWTH_MAX + slack.get(name, 0)]
+
+
+def judge(found, budget, judged=True):
+    """A line for each figure, and what is wrong with them all together; `judged` is false where
+    the figures are not those of the budget's machine."""
+    lines, dear, unknown = [], [], []
+    for kind, values in found.items():
+        known = budget.get(kind, {})
+        grown = over(values, known)
+        for name, value in values.items():
+            line = {"figure": f"{kind}: {name}", "value": value, "budget": known.get(name)}
+            if name in known:
+                line["change"] = f"{value / known[name] - 1:+.1%}"
+                line["pass"] = name not in grown if judged else None
+                dear += [line["figure"]] if line["pass"] is False else []
+            else:
+                line["pass"] = False
+                unknown.append(line["figure"])
+            lines.append(line)
+    wrong = []
+    if dear:
+        wrong.append(f"grown by more than 2 %: {', '.join(dear)}; if that is meant, renew the "
+                     "budget with --bless and say why in the commit")
+    if unknown:
+        wrong.append(f"no budget: {', '.join(unknown)}; write one with --bless")
+    gone = [kind for kind in budget if kind not in KINDS and kind != "binary"]
+    if gone:
+        wrong.append(f"a budget for what is not measured: {', '.join(gone)}; remove it from "
+                     "benches/costs.json")
+    return lines, wrong
 
 
 def per_request(binary, *kind):
@@ -146,28 +179,49 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/klamm")
-    parser.add_argument("--bless", action="store_true", help="write the figures of now as budget")
+    parser.add_argument("--bless", nargs="*", metavar="KIND",
+                        help="write the figures of now as budget: of all, or of these kinds")
     options = parser.parse_args()
+    for needed in [options.binary, "valgrind"]:
+        if not shutil.which(needed):
+            parser.error(f"{needed} is not there, or cannot be run")
     with open(BUDGET) as budget:
         budget = json.load(budget)
     figures, here = budget["figures"], machine()
-    found = {kind: least(options.binary, kind, figures.get(kind, {})) for kind in KINDS}
-    found["binary"] = {"bytes": os.path.getsize(options.binary)}
+    kinds = [*KINDS, "binary"]
+    for kind in options.bless or []:
+        if kind not in kinds:
+            parser.error(f"there is no kind {kind!r}; there are: {', '.join(kinds)}")
     if options.bless:
-        figures = found
-        with open(BUDGET, "w") as budget:
-            json.dump({"machine": here, "figures": found}, budget, indent=2)
-            budget.write("\n")
-    judged, failed = options.bless or budget["machine"] == here, False
-    for kind, values in found.items():
-        dear = over(values, figures[kind])
-        failed |= judged and bool(dear)
-        for name, value in values.items():
-            known = figures[kind][name]
-            verdict = {"pass": name not in dear} if judged else {"pass": None, "machine": here}
-            print(json.dumps({"figure": f"{kind}: {name}", "value": value, "budget": known,
-                              "change": f"{value / known - 1:+.1%}", **verdict}), flush=True)
-    sys.exit(1 if failed else 0)
+        kinds = options.bless
+        if budget["machine"] != here:
+            parser.error("the budget is of another toolchain or machine: bless all of it")
+    found = {}
+    for kind in kinds:
+        if kind == "binary":
+            found[kind] = {"bytes": os.path.getsize(options.binary)}
+        else:
+            found[kind] = least(options.binary, kind, figures.get(kind, {}))
+    if options.bless is not None:
+        kept = {kind: figures[kind] for kind in figures if options.bless}
+        figures = {**kept, **found}
+        order = [kind for kind in [*KINDS, "binary"] if kind in figures]
+        with open(BUDGET, "w") as file:
+            json.dump({"machine": here, "figures": {kind: figures[kind] for kind in order}}, file,
+                      indent=2)
+            file.write("\n")
+        judged = True
+    else:
+        judged = budget["machine"] == here
+    lines, wrong = judge(found, figures, judged)
+    for line in lines:
+        print(json.dumps(line), flush=True)
+    if not judged:
+        print(f"not judged: the budget is of another toolchain or machine: {json.dumps(here)}",
+              file=sys.stderr)
+    for what in wrong:
+        print(what, file=sys.stderr)
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":
