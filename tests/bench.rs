@@ -138,6 +138,10 @@ fn the_result_can_be_read() {
     assert!(text.starts_with("produced  "), "{text}");
     assert!(text.contains("end to end, from when due: p50 "), "{text}");
     assert!(text.contains("no fault"), "{text}");
+    assert!(
+        text.contains("settings  acks=all batch_size=16384 "),
+        "{text}"
+    );
     let progress = String::from_utf8(output.stderr).unwrap();
     assert!(progress.contains(" s  produced "), "{progress}");
 }
@@ -160,6 +164,71 @@ fn a_topic_that_is_not_there_is_an_error() {
     let cluster = Cluster::start();
     let errors = cluster.fails(1, &["bench", "consume", "--topic", "nowhere"]);
     assert!(errors.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{errors}");
+    assert!(errors.contains("--create"), "{errors}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_a_usage_error() {
+    let cluster = Cluster::start();
+    for arguments in [
+        &["sing"][..],
+        &["produce", "--duration", "0"],
+        &["produce", "--duration", "-1"],
+        &["produce", "--rate", "-1"],
+        &["produce", "--records", "0"],
+        &["produce", "--records", "1", "--duration", "1"],
+        &["produce", "--record-size", "2GiB"],
+        &["produce", "--producers", "0"],
+        &["produce", "--producers", "40000"],
+        &["produce", "--in-flight", "0"],
+        &["produce", "--acks", "2"],
+        &["produce", "--codec", "lzma"],
+        &["produce", "--config", "a=b"],
+        &["produce", "--latest"],
+        &["consume", "--rate", "1"],
+        &["consume", "--consumers", "0"],
+        &["consume", "--max-wait", "-1"],
+    ] {
+        cluster.fails(2, &[&["bench"], arguments].concat());
+    }
+}
+
+#[test]
+fn a_topic_with_too_few_partitions_and_a_broker_that_is_not_there_are_errors() {
+    let cluster = Cluster::start();
+    cluster.json(&["produce", "--create", "--records", "1"]);
+    let more = ["bench", "produce", "--create", "--partitions", "3"];
+    let errors = cluster.fails(1, &more);
+    assert!(
+        errors.contains("fewer partitions: 1, and not 3"),
+        "{errors}"
+    );
+    let errors = cluster.fails(1, &["bench", "consume", "-b", "127.0.0.1:1"]);
+    assert!(
+        errors.contains("127.0.0.1:1: Connection refused"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn nothing_that_could_be_checked_is_no_success() {
+    let cluster = Cluster::start();
+    let output = cluster.bench(&["consume", "--create"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("checked   nothing"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("there was nothing to read"), "{errors}");
+}
+
+#[test]
+fn a_rate_below_a_batch_a_second_is_that_of_the_whole_time() {
+    let cluster = Cluster::start();
+    let load = ["produce", "--create", "--rate", "1", "--duration", "0.6"];
+    let report = cluster.json(&load);
+    let produced = &report["produced"];
+    assert_eq!(produced["requests"], 1, "{report}");
+    assert!(produced["seconds"].as_f64() >= Some(0.6), "{report}");
 }
 
 /// Where the batches of a segment begin and end.

@@ -45,6 +45,9 @@ pub(crate) use plan::{BatchSpec, FetchSpec, Limit, Partition, ProduceSpec, Targe
 pub(crate) use report::{BenchError, Progress, Report, Side};
 pub(crate) use run::{Interrupt, Work, run};
 
+/// Most producers of a run: no more can be told apart.
+pub(crate) const PRODUCERS_MAX: i64 = stamp::PRODUCERS as i64;
+
 /// Newest versions of Produce and Fetch that are spoken, and the oldest; both name topics.
 pub(crate) use fetch_wire::VERSION as FETCH_VERSION;
 pub(crate) use produce_wire::{

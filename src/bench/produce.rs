@@ -15,6 +15,9 @@ use super::stamp::{PRODUCERS, Stamp};
 use super::worker::{Client, Next, Phase, Turn};
 use crate::model::Acks;
 
+/// What brokers take in a request, if nobody has set anything else.
+const REQUEST_BYTES_USUAL: usize = 100 * 1024 * 1024;
+
 /// Batches that are sent without answers before other clients have a turn.
 const UNANSWERED_IN_A_TURN: usize = 64;
 
@@ -267,8 +270,16 @@ impl Client for Producer {
         match received.and_then(|()| self.send(turn)) {
             Ok(next) => next,
             Err(error) => {
-                let id = self.id;
-                turn.tally.side.lost.push(format!("producer {id}: {error}"));
+                let (id, bytes) = (self.id, self.common.pattern.len());
+                let hint = match bytes > REQUEST_BYTES_USUAL {
+                    true => format!(
+                        "; brokers hang up on requests beyond socket.request.max.bytes, \
+                         and these have {bytes} bytes"
+                    ),
+                    false => String::new(),
+                };
+                let what = format!("producer {id}: {error}{hint}");
+                turn.tally.side.lost.push(what);
                 self.abandon(turn);
                 Next::Done
             }

@@ -286,7 +286,14 @@ impl Running {
         // Consumers that waited for the first record have not begun before it was sent.
         let sent = self.produced.as_ref().and_then(|tally| tally.first);
         if let Some(tally) = self.produced {
-            let (side, _, _) = tally.finish();
+            let (mut side, _, _) = tally.finish();
+            if let Some(Limit::Duration(duration)) = self.work.produce.map(|one| one.limit)
+                && side.lost.is_empty()
+                && !report.interrupted
+            {
+                // Where batches are seldom due, the time is not over with the last of them.
+                side.elapsed = side.elapsed.max(duration);
+            }
             report.produced = Some(side);
         }
         if let Some(mut tally) = self.consumed {

@@ -5,13 +5,30 @@ use std::time::Duration;
 use super::super::connect::Connect;
 use super::super::produce::{AcksName, CodecName};
 use super::super::{CommandError, key_value};
-use crate::bench::{BatchSpec, FetchSpec, Limit, ProduceSpec};
+use crate::bench::{BatchSpec, FetchSpec, Limit, PRODUCERS_MAX, ProduceSpec};
 
 /// How long records are sent if nobody says.
 const DURATION: Duration = Duration::from_secs(10);
 
+/// What `klamm bench --help` says at its end.
+const EXAMPLES: &str = "\
+Examples:
+  klamm bench produce --create --partitions 4 --batch-size 64KiB --duration 5
+  klamm bench consume --consumers 2
+  klamm bench end-to-end --topic paced --create --rate 20000 --record-size 100
+
+Latencies are those of batches. With a rate they begin when a batch is due, sent or not.
+Ctrl-C ends a run before its time, with the figures until then.
+
+Exit codes:
+  0  all is well; what the broker refused is counted by its name
+  1  something read is not what was sent, a connection was lost, an answer did not come, nothing
+     was acknowledged or read, or the run was interrupted
+  2  arguments that make no sense";
+
 /// Arguments of `klamm bench`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) connect: Connect,
@@ -83,7 +100,7 @@ pub(super) struct Topic {
 #[derive(Debug, clap::Args)]
 pub(super) struct Sending {
     /// Producers, each with a connection.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=PRODUCERS_MAX))]
     pub(super) producers: u16,
     /// Bytes of a record's value; SI and binary units are known.
     #[arg(long, value_name = "BYTES", default_value = "1KiB", value_parser = bytes)]
@@ -96,7 +113,7 @@ pub(super) struct Sending {
     pub(super) codec: CodecName,
     /// Records per second of all producers together; a batch leaves when it is due, and its latency
     /// begins then. 0 is as fast as possible.
-    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate)]
+    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate, allow_negative_numbers = true)]
     pub(super) rate: f64,
     /// Which copies must have a batch before it counts.
     #[arg(long, value_enum, default_value_t = AcksName::All)]
@@ -135,7 +152,7 @@ pub(super) struct Fetching {
 #[derive(Debug, clap::Args)]
 pub(super) struct Until {
     /// Stop after so many seconds [default: 10; consume: at what is the end now]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "records")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "records", allow_negative_numbers = true)]
     pub(super) duration: Option<Duration>,
     /// Stop after so many records.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -237,6 +254,8 @@ fn bytes(text: &str) -> Result<usize, String> {
         "KiB" => 1024,
         "MB" => 1_000_000,
         "MiB" => 1024 * 1024,
+        "GB" => 1_000_000_000,
+        "GiB" => 1024 * 1024 * 1024,
         _ => return Err("expected bytes, as 100, 16KiB or 1MB".to_owned()),
     };
     let number: usize = number.parse().map_err(|_| "expected a number")?;
@@ -247,15 +266,18 @@ fn bytes(text: &str) -> Result<usize, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected seconds")?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds = text.parse().ok().and_then(|seconds| {
+        let duration = Duration::try_from_secs_f64(seconds).ok()?;
+        (!duration.is_zero()).then_some(duration)
+    });
+    seconds.ok_or_else(|| "expected seconds, more than 0".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number")?;
     match rate.is_finite() && rate >= 0.0 {
         true => Ok(rate),
-        false => Err("expected records per second".to_owned()),
+        false => Err("expected records per second, or 0".to_owned()),
     }
 }
 
@@ -264,12 +286,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn times_and_rates_are_numbers_that_mean_something() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "nan", "inf", "1e30", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert_eq!(rate("0"), Ok(0.0));
+        for text in ["-1", "nan", "inf", "fast"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn sizes_have_units() {
         assert_eq!(bytes("100"), Ok(100));
         assert_eq!(bytes("16KiB"), Ok(16_384));
         assert_eq!(bytes("2 MB"), Ok(2_000_000));
         assert!(bytes("KiB").is_err());
-        assert!(bytes("1GiB").is_err());
+        assert_eq!(bytes("1GiB"), Ok(1 << 30));
+        assert!(bytes("2GiB").is_err());
+        assert!(bytes("1 mile").is_err());
         assert!(bytes("4096MiB").is_err());
     }
 }

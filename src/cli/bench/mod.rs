@@ -60,10 +60,10 @@ pub(crate) async fn run(args: Args, format: Format) -> Result<(), CommandError> 
     let settings = output::settings(name, &args, &target, work);
     let report = measure(work, target).await?;
     match format {
-        Format::Text => print(&output::as_text(work, &report))?,
+        Format::Text => print(&output::as_text(&settings, work, &report))?,
         Format::Json => print(&format!("{}\n", output::as_json(settings, &report)))?,
     }
-    verdict(&report)
+    verdict(work, &report)
 }
 
 /// Runs the load on threads of its own, telling its progress on stderr.
@@ -91,13 +91,18 @@ async fn measure(work: Work, target: Target) -> Result<Report, CommandError> {
 }
 
 /// Whether all is well.
-fn verdict(report: &Report) -> Result<(), CommandError> {
+fn verdict(work: Work, report: &Report) -> Result<(), CommandError> {
     let sides = [&report.produced, &report.consumed];
     let sides = || sides.iter().copied().flatten();
     let lost: usize = sides().map(|side| side.lost.len()).sum();
     let given_up: usize = sides().map(|side| side.given_up.len()).sum();
     let produced = report.produced.as_ref();
     let nothing = produced.is_some_and(|side| side.requests == 0);
+    let ends = work
+        .fetch
+        .is_some_and(|fetch| matches!(fetch.limit, Limit::Ends));
+    let read = report.consumed.as_ref();
+    let unread = ends && read.is_some_and(|side| side.requests == 0 || side.count.records == 0);
     let unanswered: u64 = sides().map(|side| side.unanswered).sum();
     match report.faults.total() {
         0 if lost > 0 => Err(CommandError(format!("connections were lost: {lost}"))),
@@ -109,6 +114,7 @@ fn verdict(report: &Report) -> Result<(), CommandError> {
         ))),
         0 if report.interrupted => Err(CommandError("interrupted".to_owned())),
         0 if nothing => Err(CommandError("no batch was acknowledged".to_owned())),
+        0 if unread => Err(CommandError("there was nothing to read".to_owned())),
         0 => Ok(()),
         _ => Err(CommandError(format!(
             "what was read is not what was sent: {}",

@@ -145,7 +145,7 @@ fn summary_as_json(summary: Summary) -> Value {
 }
 
 /// A page for people.
-pub(super) fn as_text(work: Work, report: &Report) -> String {
+pub(super) fn as_text(settings: &Value, work: Work, report: &Report) -> String {
     let mut text = String::new();
     let paced = work.produce.is_some_and(|produce| produce.rate.is_some());
     if let Some(side) = &report.produced {
@@ -165,9 +165,14 @@ pub(super) fn as_text(work: Work, report: &Report) -> String {
         };
         summary_as_text(&mut text, since, summary);
     }
+    // Writing to a string does not fail, here and below.
     if report.consumed.is_some() {
-        // Writing to a string does not fail, here and below.
+        let read = report
+            .consumed
+            .as_ref()
+            .map_or(0, |side| side.count.records);
         let _ = match report.faults.total() {
+            0 if read == 0 => writeln!(text, "checked   nothing: no batch came"),
             0 => writeln!(
                 text,
                 "checked   every batch: checksum, count, offsets, sequence; no fault"
@@ -178,6 +183,14 @@ pub(super) fn as_text(work: Work, report: &Report) -> String {
             let _ = writeln!(text, "  {fault}");
         }
     }
+    let _ = write!(text, "settings ");
+    for (name, value) in settings.as_object().into_iter().flatten() {
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let _ = write!(text, " {name}={value}");
+    }
+    text.push('\n');
     if report.interrupted {
         let _ = writeln!(text, "interrupted: these are the figures until then");
     }

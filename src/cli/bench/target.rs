@@ -31,7 +31,9 @@ pub(super) async fn find(args: &Args) -> Result<Target, CommandError> {
     };
     if topic.partitions.len() < count {
         let (name, has) = (&topic.name, topic.partitions.len());
-        return Err(CommandError(format!("{name} has {has} partitions")));
+        return Err(CommandError(format!(
+            "{name} is there with fewer partitions: {has}, and not {count}"
+        )));
     }
     let mut led: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for partition in topic.partitions.iter().take(count) {
@@ -84,7 +86,11 @@ pub(super) async fn find(args: &Args) -> Result<Target, CommandError> {
 async fn topic(client: &mut Client, args: &Args) -> Result<TopicInfo, CommandError> {
     let wanted = args.topic();
     match client.topic(&wanted.topic, false).await {
-        Err(error) if wanted.create && error.is_unknown_topic() => {}
+        Err(error) if error.is_unknown_topic() => {
+            if !wanted.create {
+                return Err(CommandError(format!("{error}; --create makes it")));
+            }
+        }
         found => return Ok(found?),
     }
     let new = NewTopic {
