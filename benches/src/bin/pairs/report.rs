@@ -229,6 +229,9 @@ fn work(work: &Work, rate: Option<f64>, quick: bool) -> String {
         Work::Load(load) => arguments(&load.scaled(quick), rate).join(" "),
         Work::Lookups(Lookup::Time, count) => format!("{count} lookups by time"),
         Work::Lookups(Lookup::Offset, count) => format!("{count} lookups by offset"),
+        Work::Lookups(Lookup::RandomOffset, count) => {
+            format!("{count} lookups by offset, at random")
+        }
         Work::Compact => "compaction".to_owned(),
         Work::Copy => "floor copy".to_owned(),
         Work::Rest => "none".to_owned(),

@@ -104,7 +104,7 @@ pub(crate) enum Meanwhile {
 pub(crate) enum Work {
     /// A run of `klamm bench`.
     Load(Load),
-    /// So many requests, one after the other, for a place in the log at random.
+    /// So many requests, one after the other, for places all over the log.
     Lookups(Lookup, u32),
     /// Compaction of what was filled in, once.
     Compact,
@@ -126,8 +126,11 @@ impl Work {
 pub(crate) enum Lookup {
     /// ListOffsets, by the time of a record.
     Time,
-    /// Fetch of one batch, by the offset of a record.
+    /// Fetch of one batch, by the offset of a record; in an order in which any part of the log is
+    /// used again as late as it may be.
     Offset,
+    /// The same at random.
+    RandomOffset,
 }
 
 /// A run of `klamm bench`.

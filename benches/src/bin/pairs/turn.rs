@@ -247,15 +247,18 @@ impl<'a> Turn<'a> {
         let mut took = Vec::new();
         let begin = Instant::now();
         for number in 0..count {
-            let place = spread(number);
-            let within = |from: i64, to: i64| from + ((to - from) as f64 * place) as i64;
+            let within =
+                |from: i64, to: i64, place: f64| from + ((to - from) as f64 * place) as i64;
             let sent = Instant::now();
             match lookup {
                 Lookup::Time => client
-                    .offset_at(topic, within(filled.from, filled.to))
+                    .offset_at(topic, within(filled.from, filled.to, spread(number)))
                     .map(|_| ())?,
                 Lookup::Offset => client
-                    .batch_at(topic, within(0, filled.records))
+                    .batch_at(topic, within(0, filled.records, spread(number)))
+                    .map(|_| ())?,
+                Lookup::RandomOffset => client
+                    .batch_at(topic, within(0, filled.records, random(number)))
                     .map(|_| ())?,
             }
             took.push(sent.elapsed().as_secs_f64() * 1e6);
@@ -303,6 +306,15 @@ pub(crate) fn spread(number: u32) -> f64 {
     (f64::from(number) * 0.618_033_988_749_895).fract()
 }
 
+/// Numbers from 0 to 1 in no order (SplitMix64), the same in every run.
+fn random(number: u32) -> f64 {
+    let mut bits = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for (shift, factor) in [(30, 0xbf58_476d_1ce4_e5b9), (27, 0x94d0_49bb_1331_11eb)] {
+        bits = (bits ^ (bits >> shift)).wrapping_mul(factor);
+    }
+    (bits ^ (bits >> 31)) as f64 / u64::MAX as f64
+}
+
 /// The wall clock, by which records are stamped.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -332,5 +344,19 @@ mod tests {
         }
         let even = tenths.iter().all(|count| (95..=105).contains(count));
         assert!(even, "{tenths:?}");
+    }
+
+    #[test]
+    fn random_places_come_again_sooner_or_later() {
+        let mut tenths = [0; 10];
+        let mut again = 0;
+        let tenth = |number| (random(number) * 10.0) as usize;
+        for number in 0..10_000 {
+            tenths[tenth(number)] += 1;
+            again += u32::from(tenth(number) == tenth(number + 1));
+        }
+        let even = tenths.iter().all(|count| (900..=1_100).contains(count));
+        assert!(even, "{tenths:?}");
+        assert!((900..=1_100).contains(&again), "{again}");
     }
 }

@@ -45,7 +45,7 @@ fn cache() -> Row {
         Amount::Records(250_000),
     );
     let log = |name, segment, files| -> Side {
-        klamm(name, Work::Lookups(Lookup::Offset, 10_000))
+        klamm(name, Work::Lookups(Lookup::RandomOffset, 10_000))
             .filled(quarter.clone())
             .counting_files()
             .topic(segment)
@@ -61,7 +61,7 @@ fn cache() -> Row {
     ];
     Row {
         name: "cache",
-        line: "Fetch of one batch of 4 KiB at an offset, by size of segments and files kept open",
+        line: "Fetch of one batch of 4 KiB at a random offset, by size of segments and files kept open",
         mode: Mode::Os,
         sides: vec![
             log("1 MiB, 16 files", small, few),
