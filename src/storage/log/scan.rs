@@ -146,9 +146,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads so many bytes at once.
-    pub(in crate::storage) fn with_window(mut self, bytes: usize) -> Self {
+    /// Reads so many bytes at once, into the memory that another walk had.
+    pub(in crate::storage) fn with_window(mut self, bytes: usize, mut memory: Vec<u8>) -> Self {
         self.window_bytes = bytes.max(BATCH_HEADER_LENGTH);
+        memory.clear();
+        self.window = memory;
         self
     }
 
@@ -506,14 +508,29 @@ impl<'a> Scan<'a> {
             position >= start && position + wanted as u64 <= start + window.len() as u64
         };
         if !inside(self.window_start, &self.window) {
-            self.window
-                .resize(self.window_bytes.max(wanted).min(rest), 0);
-            self.window_start = position;
-            let filled = read_full_at(self.file, &mut self.window, position)?;
-            self.window.truncate(filled);
+            self.move_window(position, self.window_bytes.max(wanted).min(rest))?;
         }
         let from = usize::try_from(position - self.window_start).unwrap_or(usize::MAX);
         let window = self.window.get(from..).unwrap_or_default();
         Ok(window.get(..wanted).unwrap_or(window))
+    }
+
+    /// Has the window begin at `position`, with `len` bytes, or fewer at the end of the file. What
+    /// it has of them is not read again.
+    fn move_window(&mut self, position: u64, len: usize) -> io::Result<()> {
+        let had = position
+            .checked_sub(self.window_start)
+            .and_then(|start| usize::try_from(start).ok())
+            .filter(|start| *start < self.window.len());
+        let kept = had.map_or(0, |start| {
+            self.window.copy_within(start.., 0);
+            (self.window.len() - start).min(len)
+        });
+        self.window.resize(len, 0);
+        self.window_start = position;
+        let room = self.window.get_mut(kept..).unwrap_or_default();
+        let read = read_full_at(self.file, room, position + kept as u64);
+        self.window.truncate(kept + read.as_ref().unwrap_or(&0));
+        read.map(drop)
     }
 }

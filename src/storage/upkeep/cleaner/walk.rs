@@ -18,6 +18,8 @@ pub(super) struct Walk<'a> {
     view: &'a View,
     throttle: &'a Arc<Throttle>,
     window_bytes: usize,
+    /// Memory for what is read, between two segments.
+    window: Vec<u8>,
     pub(super) bytes_read: u64,
 }
 
@@ -34,6 +36,7 @@ impl<'a> Walk<'a> {
             view,
             throttle,
             window_bytes,
+            window: Vec::new(),
             bytes_read: 0,
         }
     }
@@ -60,7 +63,7 @@ impl<'a> Walk<'a> {
             .log
             .scan(segment, &file, Depth::Checksums, start, len)
             .with_epochs(&self.view.epochs)
-            .with_window(self.window_bytes);
+            .with_window(self.window_bytes, std::mem::take(&mut self.window));
         if start == 0 {
             scan = scan.expecting(segment.base);
         }
@@ -84,9 +87,11 @@ impl<'a> Walk<'a> {
             }
         }
         // A lost end would become a gap that is legal.
-        let end = segment.end().unwrap_or(scan.next_offset());
-        if scan.next_offset() < end && end > self.log.context().gaps_allowed_below() {
-            let reason = format!("{} is followed by {end}", scan.next_offset());
+        let next = scan.next_offset();
+        let end = segment.end().unwrap_or(next);
+        (_, self.window) = scan.into_window();
+        if next < end && end > self.log.context().gaps_allowed_below() {
+            let reason = format!("{next} is followed by {end}");
             return Err(damaged(len, reason));
         }
         Ok(true)
