@@ -218,16 +218,28 @@ impl BatchBuilder {
 }
 
 /// Completes a batch: sets length and checksum, and writes the header over the first 61 bytes.
-pub(super) fn seal(mut header: BatchHeader, mut bytes: Vec<u8>) -> Result<ValidBatch, BuildError> {
-    header.length = i32::try_from(bytes.len() - LENGTH_OVERHEAD)
-        .map_err(|_| BuildError::TooLarge(bytes.len()))?;
-    put_header(&header, &mut bytes);
-    header.crc = crc32c::crc32c(bytes.get(ATTRIBUTES_AT..).unwrap_or_default());
-    put_header(&header, &mut bytes);
+pub(super) fn seal(header: BatchHeader, mut bytes: Vec<u8>) -> Result<ValidBatch, BuildError> {
+    let header = seal_in_place(header, &mut bytes)?;
     Ok(ValidBatch {
         bytes: Bytes::from(bytes),
         header,
     })
+}
+
+/// The same where the batch stands; its header.
+pub(super) fn seal_in_place(
+    mut header: BatchHeader,
+    batch: &mut [u8],
+) -> Result<BatchHeader, BuildError> {
+    header.length = batch
+        .len()
+        .checked_sub(LENGTH_OVERHEAD)
+        .and_then(|length| i32::try_from(length).ok())
+        .ok_or(BuildError::TooLarge(batch.len()))?;
+    put_header(&header, batch);
+    header.crc = crc32c::crc32c(batch.get(ATTRIBUTES_AT..).unwrap_or_default());
+    put_header(&header, batch);
+    Ok(header)
 }
 
 fn put_header(header: &BatchHeader, bytes: &mut [u8]) {

@@ -9,44 +9,45 @@ use std::io::Write;
 use crate::model::Timestamp;
 use crate::model::limits::BATCH_HEADER_LENGTH;
 
-use super::builder::{BuildError, nullable_len, put_nullable, seal, signed};
+use super::builder::{BuildError, nullable_len, put_nullable, seal_in_place, signed};
 use super::codec::{Codec, Encoder, Level};
-use super::header::{BatchHeader, NO_TIMESTAMP, ValidBatch, attribute};
+use super::header::{BatchHeader, NO_TIMESTAMP, attribute};
 use super::records::RecordView;
 use super::varint::{put_varint, varint_len};
 
-/// A batch with those of its records that are `kept`, at least one; their offsets stay.
+/// Appends to `out` a batch with those of its records that are `kept`, at least one; their offsets
+/// stay. The header of what was appended.
 ///
 /// With a `horizon` the batch says that its tombstones, or its transaction marker, may go from
 /// that time on (KIP-534): timestamps are relative to it then, and a reader adds it as it adds any
 /// base. Without, a batch that has one keeps it.
 ///
-/// `codec` is that of the batch; its level is the codec's own, as in Kafka.
+/// `codec` is that of the batch; its level is the codec's own, as in Kafka. After an error nothing
+/// can be said about what is in `out`.
 pub fn retain<'a>(
     header: &BatchHeader,
     codec: Codec,
     kept: impl Iterator<Item = RecordView<'a>>,
     horizon: Option<Timestamp>,
-) -> Result<ValidBatch, BuildError> {
+    out: &mut Vec<u8>,
+) -> Result<BatchHeader, BuildError> {
     let had_horizon = header.has_delete_horizon().then_some(header.base_timestamp);
     let horizon = horizon.or(had_horizon);
     let mut base = horizon;
     let (mut count, mut max_timestamp) = (0_i32, NO_TIMESTAMP);
-    let mut encoder = Encoder::new(codec, Level::Default, vec![0; BATCH_HEADER_LENGTH])?;
-    let mut encoded = Vec::new();
-    for record in kept {
+    let put = |record: RecordView<'a>, out: &mut Vec<u8>| {
         let base = *base.get_or_insert(record.timestamp);
-        encoded.clear();
         put_record(
-            &mut encoded,
+            out,
             &record,
             record.timestamp.0.wrapping_sub(base.0),
             record.offset.0.saturating_sub(header.base_offset.0),
         );
-        encoder.write_all(&encoded)?;
         max_timestamp = max_timestamp.max(record.timestamp);
         count = count.saturating_add(1);
-    }
+    };
+    let start = begin(out);
+    put_all(codec, kept, put, out)?;
     let flag = match horizon {
         Some(_) => attribute::DELETE_HORIZON,
         None => 0,
@@ -61,12 +62,12 @@ pub fn retain<'a>(
         record_count: count,
         ..*header
     };
-    seal(header, encoder.finish()?)
+    seal_in_place(header, out.get_mut(start..).unwrap_or_default())
 }
 
-/// A batch that has lost all of its records: it says which offsets and sequences there were
-/// (`DefaultRecordBatch.writeEmptyHeader`).
-pub fn emptied(header: &BatchHeader) -> Result<ValidBatch, BuildError> {
+/// Appends to `out` what is left of a batch that has lost all of its records: it says which offsets
+/// and sequences there were (`DefaultRecordBatch.writeEmptyHeader`). The header of that.
+pub fn emptied(header: &BatchHeader, out: &mut Vec<u8>) -> Result<BatchHeader, BuildError> {
     let kept = attribute::LOG_APPEND_TIME | attribute::TRANSACTIONAL | attribute::CONTROL;
     let header = BatchHeader {
         attributes: header.attributes & kept,
@@ -74,7 +75,37 @@ pub fn emptied(header: &BatchHeader) -> Result<ValidBatch, BuildError> {
         record_count: 0,
         ..*header
     };
-    seal(header, vec![0; BATCH_HEADER_LENGTH])
+    let start = begin(out);
+    seal_in_place(header, out.get_mut(start..).unwrap_or_default())
+}
+
+/// Leaves room for a header; where it begins.
+fn begin(out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.resize(start + BATCH_HEADER_LENGTH, 0);
+    start
+}
+
+/// Appends records, compressed if need be.
+fn put_all<'a>(
+    codec: Codec,
+    records: impl Iterator<Item = RecordView<'a>>,
+    mut put: impl FnMut(RecordView<'a>, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) -> Result<(), BuildError> {
+    if codec == Codec::None {
+        records.for_each(|record| put(record, out));
+        return Ok(());
+    }
+    let mut encoder = Encoder::new(codec, Level::Default, std::mem::take(out))?;
+    let mut encoded = Vec::new();
+    for record in records {
+        encoded.clear();
+        put(record, &mut encoded);
+        encoder.write_all(&encoded)?;
+    }
+    *out = encoder.finish()?;
+    Ok(())
 }
 
 fn put_record(out: &mut Vec<u8>, record: &RecordView<'_>, timestamp_delta: i64, offset_delta: i64) {
@@ -98,6 +129,10 @@ fn put_record(out: &mut Vec<u8>, record: &RecordView<'_>, timestamp_delta: i64, 
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::builder::seal;
+    use super::super::header::ValidBatch;
     use super::*;
     use crate::batch::{BatchBuilder, Header, records};
     use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
@@ -126,6 +161,19 @@ mod tests {
             )
         };
         opened.iter().map(|each| record(each.unwrap())).collect()
+    }
+
+    /// What is appended, behind something that stays as it is.
+    fn appended(
+        append: impl FnOnce(&mut Vec<u8>) -> Result<BatchHeader, BuildError>,
+    ) -> ValidBatch {
+        let mut out = b"before".to_vec();
+        let header = append(&mut out).unwrap();
+        let bytes = out.strip_prefix(b"before").unwrap();
+        ValidBatch {
+            bytes: Bytes::copy_from_slice(bytes),
+            header,
+        }
     }
 
     fn sample(codec: Codec) -> ValidBatch {
@@ -163,7 +211,7 @@ mod tests {
                 .iter()
                 .map(Result::unwrap)
                 .filter(|record| [101, 103].contains(&record.offset.0));
-            let after = retain(&batch.header, codec, kept, None).unwrap();
+            let after = appended(|out| retain(&batch.header, codec, kept, None, out));
             assert_eq!(read(&after), [before[1].clone(), before[3].clone()]);
             let expected = BatchHeader {
                 length: after.header.length,
@@ -182,14 +230,15 @@ mod tests {
         let batch = sample(Codec::Gzip);
         let opened = records(&batch.bytes).unwrap();
         let all = opened.iter().map(Result::unwrap);
-        let marked = retain(&batch.header, Codec::Gzip, all, Some(Timestamp(86_400_000))).unwrap();
+        let horizon = Some(Timestamp(86_400_000));
+        let marked = appended(|out| retain(&batch.header, Codec::Gzip, all, horizon, out));
         assert!(marked.header.has_delete_horizon());
         assert_eq!(marked.header.base_timestamp, Timestamp(86_400_000));
         assert_eq!(marked.header.max_timestamp, Timestamp(1_000));
         assert_eq!(read(&marked), read(&batch));
         let opened = records(&marked.bytes).unwrap();
         let later = opened.iter().map(Result::unwrap).skip(3);
-        let again = retain(&marked.header, Codec::Gzip, later, None).unwrap();
+        let again = appended(|out| retain(&marked.header, Codec::Gzip, later, None, out));
         assert!(again.header.has_delete_horizon());
         assert_eq!(again.header.base_timestamp, Timestamp(86_400_000));
         assert_eq!(read(&again), read(&batch)[3..]);
@@ -206,7 +255,7 @@ mod tests {
         let batch = seal(stamped, batch.bytes.to_vec()).unwrap();
         let opened = records(&batch.bytes).unwrap();
         let last = opened.iter().map(Result::unwrap).skip(4);
-        let after = retain(&batch.header, Codec::None, last, None).unwrap();
+        let after = appended(|out| retain(&batch.header, Codec::None, last, None, out));
         assert!(after.header.is_log_append_time());
         assert_eq!(after.header.max_timestamp, Timestamp(5_000));
         assert_eq!(read(&after)[0].1, 5_000);
@@ -215,7 +264,7 @@ mod tests {
     #[test]
     fn an_emptied_batch_still_says_which_offsets_and_sequences_there_were() {
         let batch = sample(Codec::Zstd);
-        let empty = emptied(&batch.header).unwrap();
+        let empty = appended(|out| emptied(&batch.header, out));
         assert_eq!(empty.bytes.len(), BATCH_HEADER_LENGTH);
         assert!(read(&empty).is_empty());
         assert_eq!(empty.header.producer(), batch.header.producer());
@@ -223,7 +272,7 @@ mod tests {
         assert_eq!(empty.header.next_offset(), batch.header.next_offset());
         assert_eq!(empty.header.max_timestamp, batch.header.max_timestamp);
         assert_eq!(empty.header.codec(), Ok(Codec::None));
-        let again = emptied(&empty.header).unwrap();
+        let again = appended(|out| emptied(&empty.header, out));
         assert_eq!(again.bytes, empty.bytes);
     }
 }

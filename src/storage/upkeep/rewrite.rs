@@ -29,7 +29,9 @@ pub(in crate::storage) struct SegmentWriter {
     index_interval_bytes: u64,
     /// Bytes that are not written yet; they go to `position`.
     buffer: Vec<u8>,
-    buffer_max: usize,
+    /// What is written at once. Every piece but the last is as large, so that each begins at a
+    /// multiple of that: the system then keeps it in few pages, that are large.
+    piece_bytes: usize,
     position: u64,
 }
 
@@ -41,7 +43,7 @@ impl SegmentWriter {
         dir: &Path,
         swap: Swap,
         index_interval_bytes: u64,
-        buffer_max: usize,
+        piece_bytes: usize,
     ) -> io::Result<Self> {
         let create = |kind: SegmentFile| {
             let file = io.open(&swap.cleaned_path(dir, kind), OpenMode::Create)?;
@@ -58,7 +60,7 @@ impl SegmentWriter {
             aborted: Vec::new(),
             index_interval_bytes,
             buffer: Vec::new(),
-            buffer_max,
+            piece_bytes: piece_bytes.max(1),
             position: 0,
         })
     }
@@ -91,20 +93,39 @@ impl SegmentWriter {
         header: &BatchHeader,
         batch: &[u8],
     ) -> io::Result<()> {
-        let position = self.len();
-        self.index
-            .note(self.swap.base, header, position, self.index_interval_bytes);
-        if self.buffer.len() + batch.len() > self.buffer_max {
-            self.flush()?;
+        self.note(header, self.len());
+        let mut rest = batch;
+        while let Some((fits, more)) = rest.split_at_checked(self.piece_bytes - self.buffer.len()) {
+            self.log
+                .write_all_at(&[&self.buffer, fits], self.position)?;
+            self.position += self.piece_bytes as u64;
+            self.buffer.clear();
+            rest = more;
         }
-        match batch.len() >= self.buffer_max {
-            true => {
-                self.log.write_all_at(&[batch], self.position)?;
-                self.position += batch.len() as u64;
-            }
-            false => self.buffer.extend_from_slice(batch),
+        self.buffer.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Where a whole batch may be put, behind what is there, for [`take_in`](Self::take_in).
+    pub(in crate::storage) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Adds the batch that was put at the end of the buffer, whose header is `header`.
+    pub(in crate::storage) fn take_in(&mut self, header: &BatchHeader) -> io::Result<()> {
+        self.note(header, self.len().saturating_sub(header.total_len() as u64));
+        let whole = self.buffer.len() - self.buffer.len() % self.piece_bytes;
+        if let Some(pieces) = self.buffer.get(..whole).filter(|whole| !whole.is_empty()) {
+            self.log.write_all_at(&[pieces], self.position)?;
+            self.position += whole as u64;
+            self.buffer.drain(..whole);
         }
         Ok(())
+    }
+
+    fn note(&mut self, header: &BatchHeader, position: u64) {
+        self.index
+            .note(self.swap.base, header, position, self.index_interval_bytes);
     }
 
     /// Adds an aborted transaction whose marker is in the segment, in the order of the markers.

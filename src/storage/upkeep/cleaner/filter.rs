@@ -26,21 +26,21 @@ use std::collections::HashMap;
 
 use crate::batch::{
     BatchHeader, BuildError, Codec, RecordFormatError, Records, RecordsError, UnknownCodec,
-    ValidBatch, emptied, records, retain,
+    emptied, records, retain,
 };
 use crate::model::{Offset, Timestamp};
 
-use super::key_map::KeyMap;
+use super::key_map::{GROUP, KeyMap};
 use super::transactions::{Marker, Transactions};
 use crate::storage::format::txn_index::AbortedEntry;
 
 /// What becomes of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It stays, byte for byte.
     Stays,
-    /// This takes its place.
-    Becomes(ValidBatch),
+    /// A batch with this header takes its place.
+    Becomes(BatchHeader),
     /// Nothing of it stays.
     Goes,
 }
@@ -100,6 +100,8 @@ pub(super) struct Filter<'a> {
     pub(super) transactions: Transactions,
     /// Which records of the batch at hand stay; its memory is used again.
     stays: Vec<bool>,
+    /// Those of them of which only the map of keys can tell; likewise.
+    asked: Vec<Asked>,
 }
 
 impl<'a> Filter<'a> {
@@ -117,14 +119,17 @@ impl<'a> Filter<'a> {
             end,
             transactions: Transactions::default(),
             stays: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
-    /// What becomes of a batch; with the entry that the new transaction index gets for it.
+    /// What becomes of a batch; with the entry that the new transaction index gets for it. What
+    /// takes its place is appended to `out`, and nothing else.
     pub(super) fn judge(
         &mut self,
         header: &BatchHeader,
         batch: &[u8],
+        out: &mut Vec<u8>,
     ) -> Result<(Fate, Option<AbortedEntry>), Undecodable> {
         let horizon = header.has_delete_horizon().then_some(header.base_timestamp);
         let horizon_passed = horizon.is_some_and(|horizon| horizon <= self.now);
@@ -145,25 +150,25 @@ impl<'a> Filter<'a> {
         let kept_empty = self.last_batches.contains(header) || header.next_offset() == self.end;
         if discarded {
             let fate = match kept_empty {
-                true => empty(header)?,
+                true => empty(header, out)?,
                 false => Fate::Goes,
             };
             return Ok((fate, entry));
         }
         let opened = records(batch)?;
-        let (kept, has_tombstones) = self.look(header, &opened, horizon_passed)?;
-        if kept == 0 {
+        let kept = self.look(header, &opened, horizon_passed)?;
+        if kept.records == 0 {
             let fate = match kept_empty {
-                true => empty(header)?,
+                true => empty(header, out)?,
                 false => Fate::Goes,
             };
             return Ok((fate, entry));
         }
-        let new_horizon = (horizon.is_none() && (has_tombstones || unneeded_marker))
+        let new_horizon = (horizon.is_none() && (kept.has_tombstones || unneeded_marker))
             .then(|| Timestamp(self.now.0.saturating_add(self.delete_retention_ms)))
             // As in Kafka, a time before 1970 is none.
             .filter(|horizon| horizon.0 >= 0);
-        if kept == self.stays.len() && new_horizon.is_none() {
+        if kept.records == self.stays.len() && new_horizon.is_none() {
             return Ok((Fate::Stays, entry));
         }
         let stay = opened
@@ -173,7 +178,7 @@ impl<'a> Filter<'a> {
             .filter(|(_, stays)| **stays)
             .map(|(record, _)| record);
         let codec: Codec = header.codec()?;
-        let rebuilt = retain(header, codec, stay, new_horizon)?;
+        let rebuilt = retain(header, codec, stay, new_horizon, out)?;
         Ok((Fate::Becomes(rebuilt), entry))
     }
 
@@ -183,33 +188,87 @@ impl<'a> Filter<'a> {
         header: &BatchHeader,
         opened: &Records<'_>,
         horizon_passed: bool,
-    ) -> Result<(usize, bool), RecordFormatError> {
+    ) -> Result<Kept, RecordFormatError> {
         self.stays.clear();
-        let (mut kept, mut has_tombstones) = (0, false);
+        self.asked.clear();
+        let mut kept = Kept::default();
         for record in opened {
             let record = record?;
+            let is_tombstone = record.value.is_none();
             let stays = match record.key {
                 _ if header.is_control() || record.offset > self.keys.latest() => true,
                 None => false,
-                Some(key) => {
-                    let newest = self.keys.get(key).is_none_or(|last| record.offset >= last);
-                    newest && (record.value.is_some() || !horizon_passed)
-                }
+                Some(_) if is_tombstone && horizon_passed => false,
+                Some(key) => match self.keys.is_superseded(record.offset) {
+                    Some(superseded) => !superseded,
+                    None => {
+                        self.asked.push(Asked {
+                            index: self.stays.len(),
+                            hash: self.keys.hash(key),
+                            offset: record.offset,
+                            is_tombstone,
+                        });
+                        false
+                    }
+                },
             };
             self.stays.push(stays);
             if stays {
-                kept += 1;
-                has_tombstones |= record.value.is_none();
+                kept.add(is_tombstone);
+            }
+            if self.asked.len() == GROUP {
+                self.ask(&mut kept);
             }
         }
-        Ok((kept, has_tombstones))
+        self.ask(&mut kept);
+        Ok(kept)
+    }
+
+    /// Asks the map for the keys of the records of which only it can tell.
+    fn ask(&mut self, kept: &mut Kept) {
+        self.keys.fetch(self.asked.iter().map(|asked| asked.hash));
+        for asked in self.asked.drain(..) {
+            let newest = self.keys.get(asked.hash);
+            if newest.is_none_or(|newest| asked.offset >= newest)
+                && let Some(stays) = self.stays.get_mut(asked.index)
+            {
+                *stays = true;
+                kept.add(asked.is_tombstone);
+            }
+        }
     }
 }
 
-fn empty(header: &BatchHeader) -> Result<Fate, BuildError> {
-    let emptied = emptied(header)?;
-    Ok(match emptied.header == *header {
-        true => Fate::Stays,
-        false => Fate::Becomes(emptied),
-    })
+/// What stays of a batch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    records: usize,
+    has_tombstones: bool,
+}
+
+impl Kept {
+    fn add(&mut self, is_tombstone: bool) {
+        self.records += 1;
+        self.has_tombstones |= is_tombstone;
+    }
+}
+
+/// A record of which the map must tell whether it is the last of its key.
+#[derive(Debug)]
+struct Asked {
+    /// Its place in the batch.
+    index: usize,
+    hash: u128,
+    offset: Offset,
+    is_tombstone: bool,
+}
+
+fn empty(header: &BatchHeader, out: &mut Vec<u8>) -> Result<Fate, BuildError> {
+    let before = out.len();
+    let emptied = emptied(header, out)?;
+    if emptied == *header {
+        out.truncate(before);
+        return Ok(Fate::Stays);
+    }
+    Ok(Fate::Becomes(emptied))
 }

@@ -1,9 +1,16 @@
 //! The last offset of each key in the part of a log that is being compacted (Kafka's
 //! `SkimpyOffsetMap`): 24 bytes a key, in memory that is set aside once.
+//!
+//! Keys lie all over that memory, and waiting for it is most of what a map costs. So keys are asked
+//! for in groups: first one part of the slot of each is read, which the processor does for many of
+//! them at a time, and then one after the other is looked at.
+
+use std::ops::Range;
 
 use crate::model::Offset;
 
 use super::hash::KeyHash;
+use super::superseded::Superseded;
 
 /// Bytes of a slot: a hash of 128 bits, and an offset. As in Kafka, so that one setting means the
 /// same number of keys.
@@ -12,15 +19,24 @@ const SLOT_BYTES: u64 = 24;
 /// Kafka's bound for one thread's share of the memory.
 const BYTES_MAX: u64 = i32::MAX as u64;
 
+/// Keys that are asked for together: more than a processor waits for at a time, and few enough for
+/// their slots to stay with it until they are looked at.
+pub(super) const GROUP: usize = 64;
+
 /// Offsets by the hashes of keys.
 pub(super) struct KeyMap {
     hash: KeyHash,
+    /// Records that were noted and are not in the map yet: the hashes of their keys, and offsets.
+    noted: Vec<(u128, Offset)>,
+    /// Up to here the log is in the map once those are.
+    reached: Offset,
     /// Two halves of a hash, and an offset plus one: 0 is an empty slot.
     slots: Vec<[u64; 3]>,
     keys: usize,
     keys_max: usize,
     /// Up to here, inclusive, the log is in the map; -1 for nowhere.
     latest: Offset,
+    superseded: Superseded,
 }
 
 impl std::fmt::Debug for KeyMap {
@@ -42,73 +58,140 @@ impl KeyMap {
         let keys_max = (slots as f64 * load_factor.clamp(0.0, 1.0)) as usize;
         Self {
             hash: KeyHash::new(secret),
+            noted: Vec::with_capacity(GROUP),
+            reached: Offset(-1),
             slots: vec![[0; 3]; slots],
             keys: 0,
             keys_max: keys_max.clamp(1, slots),
             latest: Offset(-1),
+            superseded: Superseded::default(),
         }
     }
 
-    /// Bytes beyond which a map of so many keys gets no faster: it would be half empty at least.
-    /// Keys lie all over a map, and a page or a line of the cache for each is most of what it costs.
+    /// Has it tell of the records at these offsets that are noted whether later ones of their keys
+    /// are, too, without being asked for the keys.
+    pub(super) fn telling(self, superseded: Superseded) -> Self {
+        Self { superseded, ..self }
+    }
+
+    /// Bytes beyond which a map of so many keys gets no faster: it would be a quarter empty at least,
+    /// so that keys are found where they should be or next to it. What is larger has more pages,
+    /// each of which the system must give, and fits less into the cache.
     pub(super) fn bytes_for(keys: u64, load_factor: f64) -> u64 {
-        let room = keys as f64 / load_factor.clamp(f64::MIN_POSITIVE, 0.5);
+        let room = keys as f64 / load_factor.clamp(f64::MIN_POSITIVE, 0.75);
         // One slot more than fit, lest rounding takes one; what does not fit an integer is plenty.
         (room as u64).saturating_add(2).saturating_mul(SLOT_BYTES)
     }
 
     /// Notes a record of a key; `false` if there is no more room. As in Kafka a full map does not
     /// take newer offsets of keys that it has, either.
+    ///
+    /// A group of them is put into the map at once, the last one by [`settle`](Self::settle).
     #[must_use]
     pub(super) fn insert(&mut self, key: &[u8], offset: Offset) -> bool {
+        self.noted.push((self.hash.of(key), offset));
+        self.noted.len() < GROUP || self.settle()
+    }
+
+    /// Notes that the log is in the map up to `offset`, inclusive, once what was noted is.
+    pub(super) fn reach(&mut self, offset: Offset) {
+        self.reached = offset;
+        if self.noted.is_empty() {
+            self.latest = self.latest.max(offset);
+        }
+    }
+
+    /// Puts into the map what was noted; `false` if there was no room for all of it.
+    #[must_use]
+    pub(super) fn settle(&mut self) -> bool {
+        let noted = std::mem::take(&mut self.noted);
+        for (hash, _) in &noted {
+            // A page of memory that is first read and then written comes twice from the system.
+            let slot = self.first_slot(*hash);
+            if let Some([low, _, offset]) = self.slots.get_mut(slot) {
+                (*low, *offset) = std::hint::black_box((*low, *offset));
+            }
+        }
+        let settled = noted.iter().all(|(hash, offset)| self.put(*hash, *offset));
+        if settled {
+            self.latest = self.latest.max(self.reached);
+        }
+        self.noted = noted;
+        self.noted.clear();
+        settled
+    }
+
+    fn put(&mut self, hash: u128, offset: Offset) -> bool {
         if self.keys >= self.keys_max {
             return false;
         }
-        let (slot, found) = self.probe(key);
+        let (slot, before) = self.probe(hash);
         let Some(entry) = slot.and_then(|slot| self.slots.get_mut(slot)) else {
             return false;
         };
-        let hash = found.hash;
         *entry = [hash as u64, (hash >> 64) as u64, stored(offset)];
-        self.keys += usize::from(found.offset.is_none());
+        match before {
+            Some(before) if before < offset => self.superseded.note(before),
+            Some(_) => {}
+            None => self.keys += 1,
+        }
         self.latest = offset;
         true
     }
 
-    /// The last offset of a key, if it is in the map.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Offset> {
-        self.probe(key).1.offset
+    /// Whether a record that was noted, and is in the map, is older than the last of its key; `None`
+    /// if the key must be asked for.
+    pub(super) fn is_superseded(&self, offset: Offset) -> Option<bool> {
+        self.superseded.tells(offset)
     }
 
-    /// The slot of a key, or the empty one where it would be, and what is there. No slot, if the
-    /// map is filled to the last and the key is not in it.
-    fn probe(&self, key: &[u8]) -> (Option<usize>, Found) {
-        let hash = self.hash.of(key);
+    /// Whether that is known of one of these.
+    pub(super) fn is_any_superseded(&self, offsets: Range<Offset>) -> bool {
+        self.superseded.any(offsets)
+    }
+
+    /// What to ask for a key with.
+    pub(super) fn hash(&self, key: &[u8]) -> u128 {
+        self.hash.of(key)
+    }
+
+    /// Has what will be asked for come from memory.
+    pub(super) fn fetch(&self, hashes: impl Iterator<Item = u128>) {
+        let slots = hashes.filter_map(|hash| self.slots.get(self.first_slot(hash)));
+        // A slot may lie across two lines of the cache.
+        let seen = slots.fold(0, |seen, [low, _, offset]| seen ^ low ^ offset);
+        std::hint::black_box(seen);
+    }
+
+    /// The last offset of a key, if it is in the map.
+    pub(super) fn get(&self, hash: u128) -> Option<Offset> {
+        self.probe(hash).1
+    }
+
+    /// The upper half of a product spreads the hash over the slots evenly.
+    fn first_slot(&self, hash: u128) -> usize {
+        let product = u128::from(hash as u64) * self.slots.len() as u128;
+        (product >> 64) as usize
+    }
+
+    /// The slot of a key, or the empty one where it would be, and the offset that is there. No
+    /// slot, if the map is filled to the last and the key is not in it.
+    fn probe(&self, hash: u128) -> (Option<usize>, Option<Offset>) {
         let (low, high) = (hash as u64, (hash >> 64) as u64);
-        let count = self.slots.len();
-        // The upper half of a product spreads the hash over the slots evenly.
-        let first = ((u128::from(low) * count as u128) >> 64) as usize;
-        let (before, from) = self.slots.split_at(first.min(count));
-        let around = from.iter().chain(before).enumerate();
-        for (step, [slot_low, slot_high, offset]) in around {
-            let slot = match first + step {
-                slot if slot < count => slot,
-                beyond => beyond - count,
-            };
-            let found = |offset| (Some(slot), Found { hash, offset });
-            if *offset == 0 {
-                return found(None);
-            }
-            if (*slot_low, *slot_high) == (low, high) {
-                return found(Some(Offset(i64::try_from(*offset - 1).unwrap_or(i64::MAX))));
+        let mut at = self.first_slot(hash);
+        // One step more: it goes round the end.
+        for _ in 0..=self.slots.len() {
+            match self.slots.get(at) {
+                Some([_, _, 0]) => return (Some(at), None),
+                Some([slot_low, slot_high, offset]) if (*slot_low, *slot_high) == (low, high) => {
+                    let offset = i64::try_from(*offset - 1).unwrap_or(i64::MAX);
+                    return (Some(at), Some(Offset(offset)));
+                }
+                Some(_) => at += 1,
+                None => at = 0,
             }
         }
-        (None, Found { hash, offset: None })
-    }
-
-    /// Notes that the log is in the map up to `offset`, inclusive.
-    pub(super) fn reach(&mut self, offset: Offset) {
-        self.latest = self.latest.max(offset);
+        (None, None)
     }
 
     /// The last offset of the log that is in the map: a later record of the same key may be
@@ -121,12 +204,6 @@ impl KeyMap {
     pub(super) fn usage(&self) -> (usize, usize) {
         (self.keys, self.keys_max)
     }
-}
-
-/// What a probe came by.
-struct Found {
-    hash: u128,
-    offset: Option<Offset>,
 }
 
 /// An offset in a slot: never 0. Offsets are not negative.
@@ -142,6 +219,10 @@ mod tests {
         KeyMap::new(slots * SLOT_BYTES, load_factor, 42)
     }
 
+    fn get(map: &KeyMap, key: &[u8]) -> Option<Offset> {
+        map.get(map.hash(key))
+    }
+
     #[test]
     fn the_last_offset_of_each_key_is_found() {
         let mut map = map(2_000, 0.9);
@@ -149,13 +230,14 @@ mod tests {
             for key in 0..600_i64 {
                 let offset = Offset(round * 1_000 + key);
                 assert!(map.insert(&key.to_be_bytes(), offset));
-                assert_eq!(map.latest(), offset);
             }
+            assert!(map.settle());
+            assert_eq!(map.latest(), Offset(round * 1_000 + 599));
         }
         for key in 0..600_i64 {
-            assert_eq!(map.get(&key.to_be_bytes()), Some(Offset(2_000 + key)));
+            assert_eq!(get(&map, &key.to_be_bytes()), Some(Offset(2_000 + key)));
         }
-        assert_eq!(map.get(b"another"), None);
+        assert_eq!(get(&map, b"another"), None);
         assert_eq!(map.usage(), (600, 1_800));
     }
 
@@ -166,11 +248,15 @@ mod tests {
             for key in 0..expected {
                 assert!(map.insert(&[key], Offset(i64::from(key))));
             }
-            assert!(!map.insert(&[expected], Offset(99)));
-            assert!(!map.insert(&[0], Offset(99)), "nor a newer offset");
+            assert!(map.settle());
+            for key in [expected, 0] {
+                assert!(map.insert(&[key], Offset(99)), "it is not looked at yet");
+                map.reach(Offset(100));
+                assert!(!map.settle(), "nor a newer offset");
+            }
             assert_eq!(map.latest(), Offset(i64::from(expected) - 1));
-            assert_eq!(map.get(&[0]), Some(Offset(0)));
-            assert_eq!(map.get(&[expected]), None, "the search ends");
+            assert_eq!(get(&map, &[0]), Some(Offset(0)));
+            assert_eq!(get(&map, &[expected]), None, "the search ends");
         }
     }
 
@@ -185,9 +271,44 @@ mod tests {
                         "{load_factor} {key}"
                     );
                 }
+                assert!(map.settle(), "{load_factor} {keys}");
             }
         }
         assert_eq!(KeyMap::bytes_for(u64::MAX, 0.0), u64::MAX);
+    }
+
+    #[test]
+    fn records_that_newer_ones_supersede_are_known_by_their_offsets() {
+        let range = Offset(10)..Offset(1_000);
+        let mut map = map(100, 0.9).telling(Superseded::among(range, u64::MAX));
+        for (offset, key) in [
+            (10, b"a"),
+            (11, b"b"),
+            (500, b"a"),
+            (501, b"c"),
+            (900, b"a"),
+        ] {
+            assert!(map.insert(key, Offset(offset)));
+        }
+        // Nothing sorts what is damaged: the last that comes counts, and none older than it.
+        assert!(map.insert(b"c", Offset(501)));
+        assert!(map.insert(b"b", Offset(9)));
+        assert!(map.settle());
+        let told = [9, 10, 11, 500, 501, 900].map(|offset| map.is_superseded(Offset(offset)));
+        let [yes, no] = [Some(true), Some(false)];
+        assert_eq!(told, [None, yes, no, yes, no, no]);
+    }
+
+    #[test]
+    fn what_the_log_reaches_counts_once_the_keys_before_are_in() {
+        let mut map = map(100, 0.9);
+        map.reach(Offset(3));
+        assert_eq!(map.latest(), Offset(3));
+        assert!(map.insert(b"a", Offset(4)));
+        map.reach(Offset(9));
+        assert_eq!(map.latest(), Offset(3));
+        assert!(map.settle());
+        assert_eq!(map.latest(), Offset(9));
     }
 
     #[test]

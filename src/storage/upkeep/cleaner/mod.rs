@@ -1,6 +1,7 @@
 //! Log compaction (Kafka's `LogCleaner`): of each key the last record stays.
 //!
-//! *Owns:* which log is cleaned when and how far (`select`), the map of keys (`key_map`, `hash`),
+//! *Owns:* which log is cleaned when and how far (`select`), the map of keys (`key_map`, `hash`,
+//! `superseded`),
 //! what stays of batches (`filter`, `transactions`), the rewriting of segments (`pass`, `group`,
 //! `walk`), the bound on its reads and writes (`throttle`), its checkpoint (`points`), its threads
 //! (`threads`).
@@ -15,8 +16,8 @@
 //! - Offsets never change, and the last batches of producers who are remembered stay.
 //! - No byte is rewritten whose checksum was not checked before. A log that cannot be read stays
 //!   as it is, and no other log waits for it.
-//! - Memory is that of the key map and of two buffers a thread, plus the largest batch; the map is
-//!   there only while a log is cleaned.
+//! - Memory is that of the key map, at most a 32nd more for a bit by offset, and of two buffers a
+//!   thread, plus the largest batch; the map is there only while a log is cleaned.
 //! - No append, commit or read waits for it.
 
 mod filter;
@@ -26,6 +27,7 @@ mod key_map;
 mod pass;
 mod points;
 mod select;
+mod superseded;
 mod threads;
 mod throttle;
 mod transactions;

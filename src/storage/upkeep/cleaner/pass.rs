@@ -130,7 +130,8 @@ impl Pass<'_> {
                 self.check()?;
                 self.enter(header, batch, &mut transactions, keys)
             })?;
-            if !whole {
+            // What is found out at the end of a segment is worth no read of the next.
+            if !whole || !keys.settle() {
                 break;
             }
             keys.reach(next.base.plus(-1));
@@ -201,6 +202,12 @@ impl Pass<'_> {
         let (context, core) = (self.log.context(), &self.log.context().core);
         let base = old.first().map_or(end, |segment| segment.base);
         let swap = Swap { base, end };
+        if old.len() == 1
+            && !filter.keys.is_any_superseded(base..end)
+            && self.stays_as_it_is(old, view, filter, counts)?
+        {
+            return Ok(());
+        }
         let old_bytes: u64 = old.iter().filter_map(|each| each.sealed_len()).sum();
         if !core.space.has_room_for(old_bytes) {
             return Err(CleanError::Io(std::io::ErrorKind::StorageFull.into()));
@@ -252,6 +259,29 @@ impl Pass<'_> {
         }
     }
 
+    /// Looks whether segments of which nothing is known to go stay as they are: most often they do,
+    /// and need not be written.
+    fn stays_as_it_is(
+        &self,
+        old: &[Arc<Segment>],
+        view: &View,
+        filter: &mut Filter<'_>,
+        counts: &mut Counts,
+    ) -> Result<bool, CleanError> {
+        let before = filter.transactions.clone();
+        let mut becomes = Vec::new();
+        let stays = self.judge(old, view, filter, counts, |filter, header, batch| {
+            let (fate, _) = filter
+                .judge(header, batch, &mut becomes)
+                .map_err(|reason| CleanError::undecodable(header, &reason))?;
+            Ok(fate == Fate::Stays)
+        })?;
+        if !stays {
+            filter.transactions = before;
+        }
+        Ok(stays)
+    }
+
     /// Writes what stays of the segments; whether that is other than what is there.
     fn write_group(
         &self,
@@ -262,32 +292,52 @@ impl Pass<'_> {
         counts: &mut Counts,
     ) -> Result<bool, CleanError> {
         let mut changed = false;
+        self.judge(old, view, filter, counts, |filter, header, batch| {
+            let (fate, aborted) = filter
+                .judge(header, batch, writer.buffer())
+                .map_err(|reason| CleanError::undecodable(header, &reason))?;
+            match fate {
+                Fate::Stays => writer.append(header, batch)?,
+                Fate::Becomes(new) => {
+                    changed = true;
+                    writer.take_in(&new)?;
+                }
+                Fate::Goes => changed = true,
+            }
+            if let Some(entry) = aborted {
+                writer.add_aborted(entry);
+            }
+            Ok(true)
+        })?;
+        Ok(changed)
+    }
+
+    /// Walks the segments with a filter that knows their transactions, as long as `each` says so;
+    /// whether it did to the end.
+    fn judge(
+        &self,
+        old: &[Arc<Segment>],
+        view: &View,
+        filter: &mut Filter<'_>,
+        counts: &mut Counts,
+        mut each: impl FnMut(&mut Filter<'_>, &BatchHeader, &[u8]) -> Result<bool, CleanError>,
+    ) -> Result<bool, CleanError> {
         let mut walk = Walk::new(self.log, view, self.throttle, self.buffer_bytes);
+        let mut whole = true;
         for segment in old {
             let end = segment.end().ok_or(CleanError::Changed)?;
             let aborted = self.log.aborted_between(segment.base, end)?;
             filter.transactions.add_aborted(&aborted, segment.base);
-            walk.segment(segment, 0, |header, batch| {
+            whole = walk.segment(segment, 0, |header, batch| {
                 self.check()?;
-                let (fate, aborted) = filter
-                    .judge(header, batch)
-                    .map_err(|reason| CleanError::undecodable(header, &reason))?;
-                match fate {
-                    Fate::Stays => writer.append(header, batch)?,
-                    Fate::Becomes(new) => {
-                        changed = true;
-                        writer.append(&new.header, &new.bytes)?;
-                    }
-                    Fate::Goes => changed = true,
-                }
-                if let Some(entry) = aborted {
-                    writer.add_aborted(entry);
-                }
-                Ok(true)
+                each(filter, header, batch)
             })?;
+            if !whole {
+                break;
+            }
         }
         counts.bytes_read += walk.bytes_read;
-        Ok(changed)
+        Ok(whole)
     }
 
     /// Makes durable what only the old segments could say otherwise: the leader epochs.

@@ -16,6 +16,7 @@ use super::key_map::KeyMap;
 use super::pass::Pass;
 use super::points::CleanPoints;
 use super::select::{Dirty, dirty};
+use super::superseded::Superseded;
 use super::throttle::Throttle;
 use super::{CleanError, Cleaned, Counts};
 use crate::storage::core::Core;
@@ -27,6 +28,10 @@ use crate::storage::upkeep::worker::{self, Partitions};
 
 /// Least bytes of a thread's buffer for reading, and of that for writing.
 const BUFFER_BYTES_MIN: u64 = 4 * 1024;
+
+/// What part of the memory for keys there is beside it for bits by offset: enough for six offsets
+/// to every key that fits.
+const SUPERSEDED_SHARE: u64 = 32;
 
 /// The cleaner of a store.
 #[derive(Debug)]
@@ -174,7 +179,11 @@ impl Cleaner {
         let offsets = u64::try_from(part.end.0 - part.first_dirty.0).unwrap_or(0);
         let enough = KeyMap::bytes_for(offsets, options.load_factor);
         let bytes = share(options.dedupe_buffer_bytes).min(enough);
-        let keys = KeyMap::new(bytes, options.load_factor, secret);
+        let superseded = Superseded::among(
+            part.first_dirty..part.end,
+            share(options.dedupe_buffer_bytes) / SUPERSEDED_SHARE,
+        );
+        let keys = KeyMap::new(bytes, options.load_factor, secret).telling(superseded);
         let mut counts = Counts::default();
         let pass = Pass {
             log,

@@ -13,7 +13,7 @@ use crate::model::Offset;
 use crate::storage::format::txn_index::AbortedEntry;
 
 /// The transactions that a walk is in the midst of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
     /// Producers whose transactions are committed, and have a batch that the walk came by.
     committed: HashSet<i64>,
