@@ -25,12 +25,30 @@ const TIME: Timestamp = Timestamp(1_767_225_600_000);
 const IDLE: f64 = 0.03;
 const IDLE_FOR: Duration = Duration::from_millis(600);
 
+/// Longer than a server leaves in the page cache what it has acknowledged: Klamm a second, Kafka
+/// until a segment is full.
+const SYNCED_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// How long it may be until it begins; longer than it sleeps in between.
 const BEGINS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Appends records of 1 KiB; there are half as many keys, in no order, so that what stays and what
-/// goes lie side by side in every batch.
-pub(crate) fn fill(aim: &Aim, records: u64) -> io::Result<()> {
+/// goes lie side by side in every batch. They are synced when this returns: that is no part of
+/// compaction, which goes no further than what is, and would begin twice.
+pub(crate) fn fill(aim: &Aim, server: &Server, records: u64) -> Result<(), String> {
+    append(aim, records).map_err(|error| error.to_string())?;
+    let mut last = server.process.cpu()?;
+    loop {
+        std::thread::sleep(SYNCED_WITHIN);
+        let now = server.process.cpu()?;
+        if now - last < IDLE {
+            return Ok(());
+        }
+        last = now;
+    }
+}
+
+fn append(aim: &Aim, records: u64) -> io::Result<()> {
     let mut client = Client::connect(&aim.address)?;
     let keys = (records / 2).max(1) as f64;
     let mut number = 0_u32;

@@ -109,7 +109,7 @@ impl<'a> Turn<'a> {
                 records.and_then(Value::as_i64).unwrap_or(0)
             }
             Fill::Keyed(records) => {
-                compaction::fill(aim, records).map_err(|error| error.to_string())?;
+                compaction::fill(aim, self.host.server(), records)?;
                 i64::try_from(records).unwrap_or(0)
             }
         };
