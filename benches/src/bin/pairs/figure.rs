@@ -9,6 +9,8 @@ pub(crate) struct Sample {
     pub(crate) cpu: f64,
     /// Processor seconds of those who asked.
     pub(crate) client_cpu: f64,
+    /// What part of their time the processors of the machine had nothing to do.
+    pub(crate) idle: f64,
     /// Resident KiB of the server: when it had started, after the work, and at most.
     pub(crate) resident_begin: f64,
     pub(crate) resident_end: f64,
@@ -121,20 +123,26 @@ impl Figure {
     }
 }
 
-/// From this share of its processor time on, a machine has no more to give.
-const FULL: f64 = 0.9;
+/// A machine that is idle for less than this part of its time has no more to give.
+const IDLE_MIN: f64 = 0.1;
 
 impl Sample {
     /// Whether a speed is that of those who asked: a thread of theirs never rested, or no processor
     /// did and they took more of it than who answered.
-    pub(crate) fn is_client_bound(&self, processors: f64) -> bool {
+    pub(crate) fn is_client_bound(&self) -> bool {
         let sides = ["produced", "consumed"].map(|side| self.said.get(side));
-        let mut sides = sides.into_iter().flatten();
-        let seconds = |side: &Value| side.get("seconds").and_then(Value::as_f64);
-        let took = sides.clone().filter_map(seconds).fold(0.0, f64::max);
         let busy = |side: &Value| side.get("client_bound") == Some(&Value::Bool(true));
-        let full = self.cpu + self.client_cpu >= FULL * processors * took;
-        sides.any(busy) || (full && took > 0.0 && self.client_cpu > self.cpu)
+        sides.into_iter().flatten().any(busy)
+            || (self.idle < IDLE_MIN && self.client_cpu > self.cpu)
+    }
+
+    /// Whether batches were due and had not left at the end.
+    pub(crate) fn misses_its_rate(&self) -> bool {
+        let unsent = self
+            .said
+            .pointer("/produced/unsent")
+            .and_then(Value::as_u64);
+        unsent.is_some_and(|unsent| unsent > 0)
     }
 }
 
@@ -147,6 +155,7 @@ mod tests {
         Sample {
             cpu: 0.5,
             client_cpu: 0.4,
+            idle: 0.5,
             resident_begin: 1024.0,
             resident_end: 3072.0,
             resident_peak: 5120.0,
@@ -181,18 +190,18 @@ mod tests {
 
     #[test]
     fn a_generator_that_never_rests_or_has_most_of_a_full_machine_is_what_limits() {
-        let with = |client_cpu: f64, seconds: f64, bound: bool| Sample {
+        let with = |client_cpu: f64, idle: f64, bound: bool| Sample {
             client_cpu,
-            said: json!({"produced": {"seconds": seconds, "client_bound": bound}}),
+            idle,
+            said: json!({"produced": {"client_bound": bound}}),
             ..sample()
         };
-        assert!(with(0.1, 10.0, true).is_client_bound(2.0));
-        assert!(with(1.5, 1.0, false).is_client_bound(2.0));
-        assert!(!with(1.5, 5.0, false).is_client_bound(2.0), "both rested");
+        assert!(with(0.1, 0.8, true).is_client_bound());
+        assert!(with(1.5, 0.05, false).is_client_bound());
+        assert!(!with(1.5, 0.6, false).is_client_bound(), "both rested");
         assert!(
-            !with(0.4, 0.4, false).is_client_bound(2.0),
+            !with(0.4, 0.0, false).is_client_bound(),
             "the server has most"
         );
-        assert!(!Sample::default().is_client_bound(2.0));
     }
 }

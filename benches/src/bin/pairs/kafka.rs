@@ -77,7 +77,7 @@ impl Kafka {
             properties: text,
             warm_up: if quick { QUICK_WARM_UP } else { WARM_UP },
         };
-        kafka.wait(&log)?;
+        kafka.wait()?;
         kafka.warm(tools)?;
         Ok(kafka)
     }
@@ -86,14 +86,15 @@ impl Kafka {
         &self.server
     }
 
-    fn wait(&mut self, log: &Path) -> Result<(), String> {
+    fn wait(&mut self) -> Result<(), String> {
         let begin = Instant::now();
         loop {
             if TcpStream::connect(&self.server.address).is_ok() {
                 return Ok(());
             }
             if self.server.process.has_ended() || begin.elapsed() > READY_WITHIN {
-                return Err(format!("Kafka did not start; see {}", log.display()));
+                let said = self.server.process.last_words();
+                return Err(format!("Kafka did not start:{said}"));
             }
             std::thread::sleep(Duration::from_millis(100));
         }

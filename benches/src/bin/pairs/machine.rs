@@ -50,6 +50,39 @@ pub(crate) fn load() -> f64 {
     first.and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
+/// What the processors of the machine have done since it started (proc(5)).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processors {
+    idle: u64,
+    all: u64,
+}
+
+impl Processors {
+    pub(crate) fn now() -> Self {
+        Self::of(&first_line("/proc/stat"))
+    }
+
+    /// `cpu`, then user, nice, system, idle, iowait, irq, softirq and steal time.
+    fn of(line: &str) -> Self {
+        let words = line.split_ascii_whitespace().skip(1).take(8);
+        let times: Vec<u64> = words.map(|time| time.parse().unwrap_or(0)).collect();
+        Self {
+            // Who waits for a disk could do something else.
+            idle: times.iter().skip(3).take(2).sum(),
+            all: times.iter().sum(),
+        }
+    }
+
+    /// What part of the time since then they had nothing to do.
+    pub(crate) fn idle_since(self, before: Self) -> f64 {
+        // The kernel says that some of its times may go back.
+        match self.all.saturating_sub(before.all) {
+            0 => 0.0,
+            all => self.idle.saturating_sub(before.idle) as f64 / all as f64,
+        }
+    }
+}
+
 fn klamm_version(bench: &Bench) -> String {
     told(Path::new("."), &bench.tools.klamm, &["--version"])
 }
@@ -90,6 +123,14 @@ fn read(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn idle_time_is_a_part_of_all_time() {
+        let before = Processors::of("cpu  10 0 10 100 0 0 0 0 0 0");
+        let after = Processors::of("cpu  40 0 20 150 10 0 0 0 7 0");
+        assert_eq!(after.idle_since(before), 0.6);
+        assert_eq!(before.idle_since(before), 0.0);
+    }
 
     #[test]
     fn the_processor_and_the_memory_are_found_by_their_names() {

@@ -20,6 +20,9 @@ const STIME: usize = 12;
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How much of a log is told where something went wrong.
+const LAST_LINES: usize = 8;
+
 /// A process that ends with its owner, by SIGKILL: what it leaves behind nobody reads.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -56,11 +59,19 @@ impl Process {
         let begin = Instant::now();
         while !self.has_ended() {
             if begin.elapsed() > STOPS_WITHIN {
-                return Err(format!("it did not stop; see {}", self.log.display()));
+                return Err(format!("it did not stop:{}", self.last_words()));
             }
             std::thread::sleep(LOOK);
         }
         self.said().map_err(|error| error.to_string())
+    }
+
+    /// What it has said last on stderr: the log goes with the scratch directory.
+    pub(crate) fn last_words(&self) -> String {
+        let said = self.said().unwrap_or_default();
+        let lines: Vec<_> = said.lines().rev().take(LAST_LINES).collect();
+        let lines = lines.iter().rev().map(|line| format!("\n  {line}"));
+        lines.collect()
     }
 
     fn said(&self) -> io::Result<String> {

@@ -72,15 +72,13 @@ impl Report {
             }
         }
         for (name, ratios) in self.ratios() {
-            let cell = |spread: &Option<Spread>| spread.map_or_else(|| "-".to_owned(), ratio);
+            let cell =
+                |spread: &Option<Spread>| spread.map_or_else(|| "-".to_owned(), self::spread);
             line(&mut text, &name, ratios.iter().map(cell));
         }
         for (gate, verdict) in row.gates.iter().zip(&self.verdicts) {
-            let value = match (verdict.value, gate.bound.other()) {
-                (None, _) => String::new(),
-                (Some(value), None) => format!(" {}", spread(value)),
-                (Some(value), Some(_)) => format!(" {}", ratio(value)),
-            };
+            let value = verdict.value;
+            let value = value.map_or_else(String::new, |value| format!(" {}", spread(value)));
             let outcome = match &verdict.outcome {
                 Outcome::Holds => "holds".to_owned(),
                 Outcome::Missed => "MISSED".to_owned(),
@@ -190,6 +188,7 @@ impl Report {
                 "figures": figures.collect::<serde_json::Map<_, _>>(),
                 "cpu_seconds": sample.cpu,
                 "client_cpu_seconds": sample.client_cpu,
+                "machine_idle": sample.idle,
                 "resident_kib": sample.resident_end,
                 "resident_kib_at_start": sample.resident_begin,
                 "resident_kib_peak": sample.resident_peak,
@@ -240,12 +239,10 @@ fn work(work: &Work, rate: Option<f64>, quick: bool) -> String {
 
 /// In how many rounds of each side a speed that was not set is that of the generator.
 fn client_bound(row: &Row, measured: &Measured) -> Vec<usize> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let sides = row.sides.iter().zip(&measured.samples);
     let count = |(side, samples): (&Side, &Vec<Sample>)| match &side.work {
         Work::Load(load) if load.pace == Pace::Full => {
-            let bound = samples.iter().filter(|one| one.is_client_bound(processors));
-            bound.count()
+            samples.iter().filter(|one| one.is_client_bound()).count()
         }
         _ => 0,
     };
@@ -280,6 +277,16 @@ fn notes(row: &Row, measured: &Measured, client_bound: &[usize]) -> Vec<String> 
                 "{CLIENT_BOUND}{name}: its speed is bound by the client in {bound} of {all} rounds"
             ));
         }
+        let late = samples.iter().filter(|one| one.misses_its_rate()).count();
+        if late > 0 {
+            let idle: Vec<_> = samples.iter().map(|one| one.idle * 100.0).collect();
+            let idle = Spread::of(&idle).map_or(0.0, |idle| idle.median);
+            let all = samples.len();
+            notes.push(format!(
+                "{name}: the rate was not reached in {late} of {all} rounds; the machine was idle \
+                 for {idle:.0} % of the time"
+            ));
+        }
         if let (Pace::Share(share), Some(Some(rate))) = (load.pace, measured.rates.get(place)) {
             let percent = share * 100.0;
             notes.push(format!(
@@ -297,11 +304,6 @@ fn spread_as_json(spread: Spread) -> Value {
 fn spread(spread: Spread) -> String {
     let Spread { median, min, max } = spread;
     format!("{} ({}-{})", short(median), short(min), short(max))
-}
-
-fn ratio(spread: Spread) -> String {
-    let Spread { median, min, max } = spread;
-    format!("{median:.2} ({min:.2}-{max:.2})")
 }
 
 /// A line of the table, with a name and a cell for each figure.
@@ -327,6 +329,55 @@ pub(crate) fn short(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two rounds of the first row without Kafka, in which Klamm took twice and three times what
+    /// the floor did, and in the last of which the generator never rested.
+    fn report() -> Report {
+        let sample = |cpu: f64, bound: bool| Sample {
+            cpu,
+            said: json!({"produced": {
+                "bytes": 1_000_000_000, "records_per_second": 1_000, "client_bound": bound,
+            }}),
+            ..Sample::default()
+        };
+        let floor = vec![sample(0.5, false), sample(0.25, false)];
+        let klamm = vec![sample(1.0, false), sample(0.75, true)];
+        let measured = Measured {
+            samples: vec![floor, klamm, Vec::new()],
+            rates: vec![None; 3],
+        };
+        Report::new(crate::rows::rows().swap_remove(0), measured, true)
+    }
+
+    #[test]
+    fn a_table_names_its_mode_and_has_ratios_and_marks() {
+        let text = report().text();
+        assert!(text.starts_with("produce-1k [os] "), "{text}");
+        let line = |name: &str| {
+            let mut lines = text.lines().map(str::trim_start);
+            lines.find(|line| line.starts_with(name)).unwrap_or("")
+        };
+        assert!(line("klamm ").contains("0.875 (0.750-1.00)"), "{text}");
+        assert!(line("klamm ").contains("* 1000 (1000-1000)"), "{text}");
+        assert!(line("klamm/floor").contains("2.50 (2.00-3.00)"), "{text}");
+        assert_eq!(line("kafka "), "", "it was not measured");
+        assert!(
+            line("! * klamm").contains("bound by the client in 1 of 2"),
+            "{text}"
+        );
+        assert!(line("> klamm, cpu s/GB").ends_with("MISSED"), "{text}");
+    }
+
+    #[test]
+    fn the_value_has_every_round_with_its_figures() {
+        let told = report().json();
+        assert_eq!(told["mode"], "os");
+        assert_eq!(told["sides"][1]["rounds"][1]["figures"]["cpu s/GB"], 0.75);
+        assert_eq!(told["sides"][1]["client_bound_rounds"], 1);
+        assert_eq!(told["ratios"]["klamm/floor"]["cpu s/GB"]["max"], 3.0);
+        assert_eq!(told["ratios"].get("klamm/kafka"), None);
+        assert_eq!(told["order"][0], "cpu s/GB");
+    }
 
     #[test]
     fn numbers_have_as_many_digits_as_they_are_worth() {

@@ -106,9 +106,9 @@ impl Server {
                 data,
             }),
             None => Err(format!(
-                "{} did not become ready; see {}",
+                "{} did not become ready:{}",
                 side.name,
-                log.display()
+                process.last_words()
             )),
         }
     }

@@ -11,6 +11,7 @@ use crate::compaction;
 use crate::figure::Sample;
 use crate::gate::Spread;
 use crate::generator::Aim;
+use crate::machine::Processors;
 use crate::measure::Bench;
 use crate::row::{Amount, Fill, Load, Lookup, Meanwhile, Mode, Row, Side, System, Work, load};
 use crate::server::{Host, Server};
@@ -125,6 +126,7 @@ impl<'a> Turn<'a> {
         let process = &self.host.server().process;
         let idle = self.idle().map_err(|error| error.to_string())?;
         let beside = self.prepare_meanwhile()?;
+        let processors = Processors::now();
         let before = process.cpu()?;
         let said = match &beside {
             Some((what, aim)) => self.amid(*what, aim, || self.ask(rate))?,
@@ -136,6 +138,7 @@ impl<'a> Turn<'a> {
         };
         let sample = Sample {
             cpu,
+            idle: Processors::now().idle_since(processors),
             client_cpu: ["produced", "consumed"]
                 .iter()
                 .filter_map(|side| said.get(side)?.get("client_cpu_seconds")?.as_f64())
