@@ -92,6 +92,34 @@ fn serve_says_when_it_is_ready_and_ends_with_zero_on_sigterm() {
 }
 
 #[test]
+fn a_stop_tells_how_often_files_were_found_open() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut child = Command::new(KLAMM)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(scratch.path())
+        .args(["--set", "klamm.open.files.max=20"])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut ready).unwrap();
+    let pid = child.id().to_string();
+    let killed = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(killed.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let line = log.lines().find(|line| line.contains("open files hits="));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains(" misses=") && line.ends_with(" capacity=20"),
+        "{line}"
+    );
+}
+
+#[test]
 fn memory_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let serve = Serve::start(

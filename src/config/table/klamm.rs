@@ -26,7 +26,8 @@ settings! { Broker:
     KLAMM_MEMORY_BYTES_MAX: Option<i64> = unset("klamm.memory.bytes.max")
         .check(Check::AtLeast(1_048_576));
     /// Most files of logs that are kept open; never more than a quarter of what the process may
-    /// have open (`ulimit -n`, which `klamm serve` raises as far as it may).
+    /// have open (`ulimit -n`, which `klamm serve` raises as far as it may). A stop logs how often a
+    /// file was found open.
     KLAMM_OPEN_FILES_MAX: i32 = with("klamm.open.files.max", "1024").check(Check::AtLeast(16));
     /// Most bytes of requests that are being read or worked on, over all connections.
     KLAMM_REQUEST_BYTES_IN_FLIGHT_MAX: i64 =

@@ -21,8 +21,9 @@ pub(crate) struct Instrument {
 pub(crate) const INSTRUMENTS: [Instrument; 2] = [
     Instrument {
         name: "start",
-        mode: "fsync, and os where a figure says so",
-        line: "start to ready and to the first acknowledged record; idle memory; size of the binary",
+        mode: "fsync",
+        line: "start to ready and to the first acknowledged record (in os mode where a figure says so); \
+            idle memory; size of the binary",
         command: |bench| {
             let mut command = Command::new(repository().join("benches/start.py"));
             command.arg("--binary").arg(&bench.tools.klamm);

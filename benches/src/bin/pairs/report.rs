@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::figure::{Figure, Sample};
-use crate::gate::{Outcome, Spread, Verdict};
+use crate::gate::{Bound, Outcome, Spread, Verdict};
 use crate::generator::arguments;
 use crate::measure::Measured;
 use crate::row::{FLOOR, Fill, KAFKA, KLAMM, Lookup, Pace, Row, Side, System, Work};
@@ -79,6 +79,10 @@ impl Report {
         for (gate, verdict) in row.gates.iter().zip(&self.verdicts) {
             let value = verdict.value;
             let value = value.map_or_else(String::new, |value| format!(" {}", spread(value)));
+            let value = match gate.bound {
+                Bound::MostTimes(..) | Bound::LeastTimes(..) => value.replacen(" (", "x (", 1),
+                Bound::Most(_) | Bound::Least(_) | Bound::MostOver(..) => value,
+            };
             let outcome = match &verdict.outcome {
                 Outcome::Holds => "holds".to_owned(),
                 Outcome::Missed => "MISSED".to_owned(),
@@ -240,8 +244,9 @@ fn work(work: &Work, rate: Option<f64>, quick: bool) -> String {
 /// In how many rounds of each side a speed that was not set is that of the generator.
 fn client_bound(row: &Row, measured: &Measured) -> Vec<usize> {
     let sides = row.sides.iter().zip(&measured.samples);
+    let tells_speed = row.figures.iter().any(|figure| figure.is_speed());
     let count = |(side, samples): (&Side, &Vec<Sample>)| match &side.work {
-        Work::Load(load) if load.pace == Pace::Full => {
+        Work::Load(load) if load.pace == Pace::Full && tells_speed => {
             samples.iter().filter(|one| one.is_client_bound()).count()
         }
         _ => 0,

@@ -61,9 +61,15 @@ fn limits(text: &mut String, row: &Value) {
         let _ = writeln!(text, "| `{name}` | {mode} | | | | not measured: {error} |");
     }
     for gate in list(row, "gates") {
-        let value = gate.get("value").map_or_else(String::new, spread);
         let (side, figure) = (word(gate, "side"), word(gate, "figure"));
         let limit = word(gate, "limit");
+        // `at most 1.50x floor`
+        let is_ratio = limit.split(' ').any(|word| word.ends_with('x'));
+        let value = gate.get("value").map_or_else(String::new, spread);
+        let value = match is_ratio {
+            true => value.replacen(' ', "x ", 1),
+            false => value,
+        };
         let outcome = match (word(gate, "outcome"), word(gate, "why")) {
             ("missed", _) => "**missed**".to_owned(),
             (outcome, "") => outcome.to_owned(),
@@ -150,9 +156,12 @@ fn figures(text: &mut String, row: &Value) {
     {
         put(name, Some(ratios), false);
     }
-    for note in list(row, "notes") {
-        let note = note.as_str().unwrap_or_default().replace('*', "\\*");
-        let _ = writeln!(text, "\n{note}");
+    let notes: Vec<_> = list(row, "notes")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    if !notes.is_empty() {
+        let _ = writeln!(text, "\n{}.", notes.join("; ").replace('*', "\\*"));
     }
 }
 
@@ -200,9 +209,13 @@ mod tests {
                         {"side": "kafka", "rounds": [], "figures": {}},
                     ],
                     "ratios": {"klamm/floor": {"cpu s/GB": spread(1.5)}},
-                    "gates": [{"side": "klamm", "figure": "cpu s/GB", "limit": "at most 1",
-                               "value": spread(2.0), "outcome": "missed", "why": null}],
-                    "notes": ["* a note"],
+                    "gates": [
+                        {"side": "klamm", "figure": "cpu s/GB", "limit": "at most 1",
+                         "value": spread(2.0), "outcome": "missed", "why": null},
+                        {"side": "klamm", "figure": "cpu s/GB", "limit": "at most 1.50x floor",
+                         "value": spread(1.5), "outcome": "holds", "why": null},
+                    ],
+                    "notes": ["* a note", "another"],
                 },
                 {"row": "start", "mode": "fsync", "figures": [
                     {"figure": "idle", "value": 5.0, "unit": "MiB", "at_most": 10, "pass": true},
@@ -215,13 +228,14 @@ mod tests {
         for line in [
             "klamm 1 (commit `012345678`); without Apache Kafka;",
             "| `produce` | os | klamm, cpu s/GB | 2.00 (1.00–9.00) | at most 1 | **missed** |\n",
+            "| klamm, cpu s/GB | 1.50x (1.00–9.00) | at most 1.50x floor | holds |\n",
             "| `start` | fsync | idle | 5.00 MiB | at most 10 | holds |\n",
             "| `start` | fsync | restart | worst_seconds 1.50 | at most 2 | holds |\n",
             "| `broken` |  | | | | not measured: why |\n",
             "| | cpu s/GB | records/s |\n| --- | --- | --- |\n",
             "| klamm | 2.00 (1.00–9.00) | \\* 3.00 (1.00–9.00) |\n",
             "| klamm/floor | 1.50 (1.00–9.00) |  |\n",
-            "\\* a note\n",
+            "\n\\* a note; another.\n",
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");
         }

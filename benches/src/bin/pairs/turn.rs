@@ -199,7 +199,7 @@ impl<'a> Turn<'a> {
             topic: format!("{}-beside", self.aim.topic),
             ..self.aim.clone()
         };
-        let settings = ["segment.bytes=16777216"].into_iter();
+        let settings = ["segment.bytes=16777216", "retention.ms=-1"].into_iter();
         aim.create(&self.bench.tools, 1, settings)?;
         let fill = match what {
             Meanwhile::CatchUp(records) => load(FILL, Amount::Records(records)).into(),

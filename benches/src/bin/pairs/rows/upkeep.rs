@@ -18,6 +18,8 @@ fn compaction() -> Row {
         klamm(name, work)
             .filled(Fill::Keyed(500_000))
             .topic("segment.bytes=16777216")
+            // The records are of a fixed day, which is long ago.
+            .topic("retention.ms=-1")
             .setting("log.cleaner.backoff.ms=100")
     };
     let cleaned = filled(KLAMM, Work::Compact);
