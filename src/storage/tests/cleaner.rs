@@ -137,6 +137,46 @@ fn the_last_record_of_each_key_stays_with_its_offset() {
 }
 
 #[test]
+fn segments_that_stay_as_they_are_are_read_once_and_written_never() {
+    let bed = compacted(MemoryIo::shared());
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    // Too long for two to become one.
+    let value = "v".repeat(60);
+    let written = ["a", "b", "a", "c", "d"].map(|key| {
+        let batch = keyed(&bed, &[(key, Some(&value))]);
+        let bytes = batch.bytes.len() as u64;
+        put(&partition, batch);
+        bytes
+    });
+    let cleaned = store.clean_once().unwrap();
+    assert_eq!((cleaned.from, cleaned.to), (Offset(0), Offset(4)));
+    let dirty: u64 = written[..4].iter().sum();
+    assert_eq!(cleaned.counts.bytes_read, dirty + written[0]);
+    assert_eq!(cleaned.counts.segments, 1);
+    put(&partition, keyed(&bed, &[("b", Some(&value))]));
+    put(&partition, keyed(&bed, &[("e", None)]));
+    put(&partition, keyed(&bed, &[("f", None)]));
+    let cleaned = store.clean_once().unwrap();
+    assert_eq!((cleaned.from, cleaned.to), (Offset(4), Offset(7)));
+    let offsets: Vec<i64> = left(&partition)
+        .iter()
+        .map(|(offset, ..)| *offset)
+        .collect();
+    assert_eq!(offsets, [2, 3, 4, 5, 6, 7]);
+    assert!(
+        stored(&partition)
+            .iter()
+            .any(|(header, _)| header.has_delete_horizon())
+    );
+    let unchanged = stored(&partition);
+    bed.clock.advance(Duration::from_millis(1));
+    put(&partition, keyed(&bed, &[("g", None)]));
+    store.clean_once().unwrap();
+    assert_eq!(stored(&partition)[..5], unchanged[..5]);
+}
+
+#[test]
 fn a_tombstone_stays_until_its_horizon_and_takes_older_records_with_it() {
     let bed = compacted(MemoryIo::shared());
     let (store, _) = bed.open();

@@ -145,8 +145,8 @@ impl KeyMap {
         self.superseded.tells(offset)
     }
 
-    /// Whether that is known of one of these.
-    pub(super) fn is_any_superseded(&self, offsets: Range<Offset>) -> bool {
+    /// Whether one of these is, of records all of which were noted; `None` if none is known to be.
+    pub(super) fn is_any_superseded(&self, offsets: Range<Offset>) -> Option<bool> {
         self.superseded.any(offsets)
     }
 

@@ -2,8 +2,8 @@
 //!
 //! *Owns:* which log is cleaned when and how far (`select`), the map of keys (`key_map`, `hash`,
 //! `superseded`),
-//! what stays of batches (`filter`, `transactions`), the rewriting of segments (`pass`, `group`,
-//! `walk`), the bound on its reads and writes (`throttle`), its checkpoint (`points`), its threads
+//! what stays of batches (`filter`, `transactions`), the two readings of a log and the rewriting of
+//! its segments (`dirty`, `pass`, `group`, `walk`), the bound on its reads and writes (`throttle`), its checkpoint (`points`), its threads
 //! (`threads`).
 //!
 //! *May use:* the rest of `storage`, above all [`rewrite`](crate::storage::upkeep::rewrite) and
@@ -20,6 +20,7 @@
 //!   thread, plus the largest batch; the map is there only while a log is cleaned.
 //! - No append, commit or read waits for it.
 
+mod dirty;
 mod filter;
 mod group;
 mod hash;
@@ -59,7 +60,7 @@ pub struct Cleaned {
 /// What a cleaning took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Bytes of batches that were read; the dirty part twice.
+    /// Bytes of batches that were read; the dirty part twice, as far as some of a segment goes.
     pub bytes_read: u64,
     /// Bytes of batches that were written.
     pub bytes_written: u64,

@@ -1,6 +1,6 @@
 //! Cleaning one log once (Kafka's `Cleaner.doClean`): the keys of its dirty part are put into a
 //! map as far as they fit, then every segment up to there is written again without what newer
-//! records of these keys make obsolete.
+//! records of these keys make obsolete. A segment of which nothing goes stays as it is.
 //!
 //! What must be on disk before what, for each group of segments that becomes one:
 //!
@@ -16,15 +16,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::batch::{BatchHeader, records};
+use crate::batch::BatchHeader;
 use crate::io::{OpenMode, Persist, replace_file};
 use crate::model::{Offset, Timestamp};
 
-use super::filter::{Fate, Filter, Undecodable};
+use super::filter::{Fate, Filter};
 use super::group::{Bounds, Extent, group};
 use super::key_map::KeyMap;
 use super::throttle::{Throttle, Throttled};
-use super::transactions::Transactions;
 use super::walk::Walk;
 use super::{CleanError, Counts};
 use crate::storage::format::{leader_epochs, names, offset_index, time_index};
@@ -61,7 +60,7 @@ impl Pass<'_> {
     /// Cleans; the offset up to which the log is clean now.
     pub(super) fn run(&self, mut keys: KeyMap, counts: &mut Counts) -> Result<Offset, CleanError> {
         let view = arc_swap::Guard::into_inner(self.log.published().load());
-        self.build_map(&view, &mut keys, counts)?;
+        let plain = self.build_map(&view, &mut keys, counts)?;
         let end = keys.latest().plus(1);
         let config = self.log.context().config.load_full();
         let segments: Vec<Arc<Segment>> = view
@@ -84,13 +83,19 @@ impl Pass<'_> {
             let (Some(old), Some(end)) = (segments.get(range), end) else {
                 return Err(CleanError::Changed);
             };
+            if let [segment] = old
+                && plain.contains(&segment.base)
+                && keys.is_any_superseded(segment.base..end) == Some(false)
+            {
+                continue;
+            }
             filter.last_batches = self.log.last_batches(self.now);
             self.clean_group(old, end, gaps_end, &view, &mut filter, counts)?;
         }
         Ok(end)
     }
 
-    fn check(&self) -> Result<(), CleanError> {
+    pub(super) fn check(&self) -> Result<(), CleanError> {
         let context = self.log.context();
         if (self.stopped)() || context.core.refusal().is_some() {
             return Err(CleanError::Stopped);
@@ -100,74 +105,6 @@ impl Pass<'_> {
             return Err(CleanError::Changed);
         }
         Ok(())
-    }
-
-    /// Puts the keys of the dirty part into the map, until it is full.
-    fn build_map(
-        &self,
-        view: &View,
-        keys: &mut KeyMap,
-        counts: &mut Counts,
-    ) -> Result<(), CleanError> {
-        let Part { first_dirty, end } = self.part;
-        let mut transactions = Transactions::default();
-        let aborted = self.log.aborted_between(first_dirty, end)?;
-        transactions.add_aborted(&aborted, first_dirty);
-        let mut walk = Walk::new(self.log, view, self.throttle, self.buffer_bytes);
-        let dirty = view.segments_from(first_dirty);
-        for (segment, next) in dirty.iter().zip(dirty.iter().skip(1)) {
-            if segment.base >= end {
-                break;
-            }
-            let len = segment.sealed_len().ok_or(CleanError::Changed)?;
-            let mut start = 0;
-            if segment.base < first_dirty {
-                let file = segment.log_file(self.log.context().files())?;
-                let found = self.log.find(segment, &*file, first_dirty, len)?;
-                start = found.map_or(len, |batch| batch.position);
-            }
-            let whole = walk.segment(segment, start, |header, batch| {
-                self.check()?;
-                self.enter(header, batch, &mut transactions, keys)
-            })?;
-            // What is found out at the end of a segment is worth no read of the next.
-            if !whole || !keys.settle() {
-                break;
-            }
-            keys.reach(next.base.plus(-1));
-        }
-        counts.bytes_read += walk.bytes_read;
-        counts.keys = keys.usage().0;
-        Ok(())
-    }
-
-    /// Puts the keys of a batch into the map; whether they all fit.
-    fn enter(
-        &self,
-        header: &BatchHeader,
-        batch: &[u8],
-        transactions: &mut Transactions,
-        keys: &mut KeyMap,
-    ) -> Result<bool, CleanError> {
-        let undecodable = |reason: Undecodable| CleanError::undecodable(header, &reason);
-        if header.is_control() {
-            transactions
-                .pass_control(header, batch)
-                .map_err(|error| undecodable(error.into()))?;
-        } else if !transactions.pass_batch(header) {
-            let opened = records(batch).map_err(|error| undecodable(error.into()))?;
-            for record in &opened {
-                let record = record.map_err(|error| undecodable(error.into()))?;
-                if let Some(key) = record.key
-                    && record.offset >= self.part.first_dirty
-                    && !keys.insert(key, record.offset)
-                {
-                    return Ok(false);
-                }
-            }
-        }
-        keys.reach(header.last_offset());
-        Ok(true)
     }
 
     /// What the segments take, for grouping them.
@@ -203,7 +140,7 @@ impl Pass<'_> {
         let base = old.first().map_or(end, |segment| segment.base);
         let swap = Swap { base, end };
         if old.len() == 1
-            && !filter.keys.is_any_superseded(base..end)
+            && filter.keys.is_any_superseded(base..end) != Some(true)
             && self.stays_as_it_is(old, view, filter, counts)?
         {
             return Ok(());

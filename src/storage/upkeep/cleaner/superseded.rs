@@ -39,15 +39,15 @@ impl Superseded {
         Some(self.bits.get(word)? & bit != 0)
     }
 
-    /// Whether that was noted of an offset of a range.
-    pub(super) fn any(&self, offsets: Range<Offset>) -> bool {
+    /// Whether that was noted of an offset of a range; `None` where it was of none, and not all of
+    /// them have a bit.
+    pub(super) fn any(&self, offsets: Range<Offset>) -> Option<bool> {
         let index = |offset: Offset| {
             let index = offset.0.saturating_sub(self.first.0).max(0);
             usize::try_from(index).unwrap_or(usize::MAX)
         };
         let bits = u64::BITS as usize;
         let (from, to) = (index(offsets.start), index(offsets.end));
-        let words = from / bits..to.div_ceil(bits).min(self.bits.len());
         let of_word = |word: usize| {
             let below = |bit: usize| match bit.saturating_sub(word * bits) {
                 bit if bit < bits => (1_u64 << bit) - 1,
@@ -55,7 +55,10 @@ impl Superseded {
             };
             self.bits.get(word).unwrap_or(&0) & below(to) & !below(from)
         };
-        words.into_iter().any(|word| of_word(word) != 0)
+        let mut words = from / bits..to.div_ceil(bits).min(self.bits.len());
+        let any = words.any(|word| of_word(word) != 0);
+        let all = offsets.start >= self.first && to <= self.bits.len() * bits;
+        (any || all).then_some(any)
     }
 
     fn place(&self, offset: Offset) -> Option<(usize, u64)> {
@@ -94,26 +97,19 @@ mod tests {
         let range = Offset(5)..Offset(500);
         for noted in [5, 68, 69, 132, 133, 300, 499] {
             let mut superseded = Superseded::among(range.clone(), 1_000);
-            assert!(!superseded.any(range.clone()));
+            assert_eq!(superseded.any(range.clone()), Some(false));
             superseded.note(Offset(noted));
-            for (from, to) in [
-                (0, 5),
-                (5, 69),
-                (69, 70),
-                (70, 133),
-                (132, 301),
-                (400, 9_999),
-            ] {
-                let expected = (from..to).contains(&noted);
-                assert_eq!(
-                    superseded.any(Offset(from)..Offset(to)),
-                    expected,
-                    "{noted} {from}"
-                );
+            for (from, to) in [(5, 69), (69, 70), (70, 133), (132, 301), (133, 500)] {
+                let expected = Some((from..to).contains(&noted));
+                let any = superseded.any(Offset(from)..Offset(to));
+                assert_eq!(any, expected, "{noted} {from}");
             }
+            let beyond = |from, to| superseded.any(Offset(from)..Offset(to));
+            assert_eq!(beyond(4, 6), (noted == 5).then_some(true));
+            assert_eq!(beyond(499, 9_999), (noted == 499).then_some(true));
         }
         let all = Offset(i64::MIN)..Offset(i64::MAX);
-        assert!(!Superseded::default().any(all));
+        assert_eq!(Superseded::default().any(all), None);
     }
 
     #[test]
