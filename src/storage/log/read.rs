@@ -10,7 +10,7 @@ use crate::io::{File, read_full_at};
 use crate::model::Offset;
 use crate::model::limits::SENDFILE_BYTES_MIN;
 
-use crate::storage::log::memory_index::MemoryIndex;
+use crate::storage::log::memory_index::{MemoryIndex, Place};
 use crate::storage::log::offsets::{Mark, View};
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
@@ -147,19 +147,27 @@ impl Log {
             loop {
                 // Offsets that the cleaner took are passed over: the next batch may be in the next
                 // segment.
-                let (first, nearby) = match self.seek(segment, &*file, from, limit)? {
-                    Seek::Batch(batch, nearby) => (batch, nearby),
-                    Seek::End(end) => {
-                        self.expect_no_loss(segment, end..from, limit, bound)?;
-                        break;
-                    }
+                let (first, nearby) = match segment.known_batch(from, limit) {
+                    Some(place) => (place, Nearby::default()),
+                    None => match self.seek(segment, &*file, from, limit)? {
+                        Seek::Batch(Scanned { header, position }, nearby) => {
+                            (Place::of(&header, position), nearby)
+                        }
+                        Seek::End(end) => {
+                            self.expect_no_loss(segment, end..from, limit, bound)?;
+                            break;
+                        }
+                    },
                 };
                 let wanted = first.position.saturating_add(max_bytes as u64);
-                let end = match first.end() > wanted {
-                    true if at_least_one => first.end(),
+                let end = match first.end > wanted {
+                    true if at_least_one => first.end,
                     true => return Ok(nothing),
                     false if wanted >= limit => limit,
-                    false => self.last_boundary(segment, &*file, first.end(), wanted, limit)?,
+                    false => match segment.known_boundary(first.end, wanted) {
+                        Some(end) => end,
+                        None => self.last_boundary(segment, &*file, first.end, wanted, limit)?,
+                    },
                 };
                 if let Some(end) = self.verify(segment, &*file, &first, end, limit)? {
                     let crowded = self.context().core.files.is_crowded();
@@ -453,12 +461,12 @@ impl Log {
         &self,
         segment: &Segment,
         file: &dyn File,
-        first: &Scanned,
+        first: &Place,
         end: u64,
         bound: Mark,
     ) -> Result<Offset, ReadError> {
-        if end <= first.end() {
-            return Ok(first.header.next_offset());
+        if end <= first.end {
+            return Ok(first.next_offset);
         }
         let files = self.context().files();
         let known = segment.entry_at_or_before(files, end - 1).ok().flatten();
@@ -486,11 +494,11 @@ impl Log {
         &self,
         segment: &Segment,
         file: &dyn File,
-        first: &Scanned,
+        first: &Place,
         end: u64,
         limit: u64,
     ) -> Result<Option<u64>, ReadError> {
-        let (start, base_offset) = (first.position, first.header.base_offset);
+        let (start, base_offset) = (first.position, first.base_offset);
         if segment.is_verified(start, end) {
             return Ok(Some(end));
         }

@@ -19,7 +19,7 @@ use crate::storage::format::offset_index::{self, OffsetEntry};
 use crate::storage::format::time_index::{self, TimeEntry};
 use crate::storage::log::aborted::AbortedIndex;
 use crate::storage::log::file_cache::{FileCache, FileKey, FileKind};
-use crate::storage::log::memory_index::{MemoryIndex, relative};
+use crate::storage::log::memory_index::{MemoryIndex, Place, relative};
 use crate::storage::log::scan::{Depth, Scan};
 use crate::storage::log::verified::Verified;
 use crate::storage::recovery::damage::Lost;
@@ -217,7 +217,7 @@ impl Segment {
     /// How many entries its indexes have: the offset index, and the time index.
     pub(in crate::storage) fn index_entries(&self) -> (usize, usize) {
         match &*self.index.read() {
-            Index::Memory(index) => (index.offsets.len(), index.times.len()),
+            Index::Memory(index) => (index.offset_count(), index.times.len()),
             Index::Files { offsets, times } => (*offsets, *times),
             Index::Missing => (0, 0),
         }
@@ -431,13 +431,40 @@ impl Segment {
         self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)
     }
 
+    /// The first batch that ends at or after `offset`, if the index in memory knows it, it ends at
+    /// or before the limit, and this process wrote or checked it: then there is no need to look at
+    /// its header.
+    pub(in crate::storage) fn known_batch(&self, offset: Offset, limit: u64) -> Option<Place> {
+        match &*self.index.read() {
+            Index::Memory(index) => index.batch_from(self.base, offset),
+            Index::Files { .. } | Index::Missing => None,
+        }
+        .filter(|batch| batch.end <= limit && self.is_trusted(batch.position, batch.end))
+    }
+
+    /// The last batch boundary at or before `wanted`, which is at or behind the boundary `from`, if
+    /// the index in memory knows it.
+    pub(in crate::storage) fn known_boundary(&self, from: u64, wanted: u64) -> Option<u64> {
+        match &*self.index.read() {
+            Index::Memory(index) => index.boundary_before(wanted),
+            Index::Files { .. } | Index::Missing => None,
+        }
+        .filter(|boundary| *boundary >= from && self.is_trusted(from, *boundary))
+    }
+
+    /// Whether the bytes between two boundaries are what this process wrote or checked, and nothing
+    /// was found wrong with the segment since.
+    fn is_trusted(&self, from: u64, to: u64) -> bool {
+        self.verified.covers(from, to) && self.damage.read().is_empty()
+    }
+
     fn floor_offset_entry(
         &self,
         files: Files<'_>,
         below: impl Fn(&OffsetEntry) -> bool,
     ) -> io::Result<Option<OffsetEntry>> {
         let count = match &*self.index.read() {
-            Index::Memory(index) => return Ok(floor(&index.offsets, below)),
+            Index::Memory(index) => return Ok(index.floor_offset(below)),
             Index::Files { offsets, .. } => *offsets,
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
@@ -513,7 +540,7 @@ impl Segment {
         files: Files<'_>,
     ) -> io::Result<Option<WrittenIndexes>> {
         let (offsets, times) = match &*self.index.read() {
-            Index::Memory(index) => (index.offsets.clone(), index.times.clone()),
+            Index::Memory(index) => (index.offset_entries(), index.times.clone()),
             Index::Files { .. } | Index::Missing => return Ok(None),
         };
         let write = |kind: SegmentFile, content: Vec<u8>| {

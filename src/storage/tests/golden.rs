@@ -114,7 +114,10 @@ fn indexes_and_snapshots_of_the_same_batches_are_the_same_bytes() {
             aborted.extend(step.and_then(|step| step.aborted()));
         }
         index.note_largest();
-        assert_eq!(offset_index::encode(&index.offsets), segment.offset_index);
+        assert_eq!(
+            offset_index::encode(&index.offset_entries()),
+            segment.offset_index
+        );
         assert_eq!(time_index::encode(&index.times), segment.time_index);
         assert_eq!(txn_index::encode(&aborted), segment.txn_index);
         let snapshot = producer_snapshot::encode(&producers.snapshot());

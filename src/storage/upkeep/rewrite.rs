@@ -149,14 +149,14 @@ impl SegmentWriter {
     pub(in crate::storage) fn finish(mut self, number: u64) -> io::Result<Written> {
         self.flush()?;
         self.index.note_largest();
-        let offsets = offset_index::encode(&self.index.offsets);
+        let offsets = offset_index::encode(&self.index.offset_entries());
         let times = time_index::encode(&self.index.times);
         self.offset_index.write_all_at(&[&offsets], 0)?;
         self.time_index.write_all_at(&[&times], 0)?;
         self.txn_index
             .write_all_at(&[&txn_index::encode(&self.aborted)], 0)?;
         let Swap { base, end } = self.swap;
-        let entries = (self.index.offsets.len(), self.index.times.len());
+        let entries = (self.index.offset_count(), self.index.times.len());
         let aborted = AbortedIndex::in_file(&self.aborted);
         Ok(Written {
             segment: Segment::replacement(number, base, end, self.position, entries, aborted),

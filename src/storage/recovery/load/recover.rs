@@ -406,7 +406,7 @@ impl Loader<'_> {
             return Ok(Segment::reopened(number, base, index, end));
         }
         index.note_largest();
-        let counts = (index.offsets.len(), index.times.len());
+        let counts = (index.offset_count(), index.times.len());
         let in_memory = Segment::reopened(number, base, index, end);
         let written = in_memory.write_indexes(self.context.files())?;
         for file in written.into_iter().flat_map(|(files, _)| files) {
