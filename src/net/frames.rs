@@ -17,8 +17,9 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::budget::{Budget, Lease};
 use super::limits::Limits;
 
@@ -192,6 +193,7 @@ impl FrameReader {
     pub(super) async fn next(
         &mut self,
         stream: &mut TcpStream,
+        alarm: &mut Alarm,
         may_idle: bool,
         limit: impl Fn(&[u8]) -> usize,
     ) -> Result<Option<Frame>, ReadError> {
@@ -203,13 +205,10 @@ impl FrameReader {
                 // Whoever set the bound cancels this when it is lifted.
                 std::future::pending::<()>().await;
             }
-            self.wait_for_budget(may_idle).await?;
+            self.wait_for_budget(alarm, may_idle).await?;
             let expires = self.expires(may_idle);
             let read = poll_fn(|cx| self.poll_read(cx, stream, &limit));
-            let read = match expires {
-                Some(at) => timeout_at(at, read).await,
-                None => Ok(read.await),
-            };
+            let read = alarm.before(expires, read).await;
             match read.unwrap_or_else(|_| Err(self.expired())) {
                 Ok(0) => return self.finished(),
                 Ok(_) => tokio::task::consume_budget().await,
@@ -220,7 +219,11 @@ impl FrameReader {
     }
 
     /// Waits until the budget allows to read; the time of the peer runs on.
-    async fn wait_for_budget(&mut self, may_idle: bool) -> Result<(), ReadError> {
+    async fn wait_for_budget(
+        &mut self,
+        alarm: &mut Alarm,
+        may_idle: bool,
+    ) -> Result<(), ReadError> {
         if self.budget.has_some() {
             return Ok(());
         }
@@ -231,13 +234,8 @@ impl FrameReader {
                 None => self.budget.wait_for_some().await,
             }
         };
-        match expires {
-            Some(at) => timeout_at(at, wait).await.map_err(|_| self.expired()),
-            None => {
-                wait.await;
-                Ok(())
-            }
-        }
+        let waited = alarm.before(expires, wait).await;
+        waited.map_err(|_| self.expired())
     }
 
     /// Reads once; how many bytes. The chunk is on the stack of this call alone, so that it is no
@@ -267,12 +265,15 @@ impl FrameReader {
         let read = ready!(poll_rest(cx, stream, &mut buffer))?;
         partial.frame.lease.take(read);
         self.check(limit)?;
-        self.complete();
+        if self.complete() {
+            self.mark();
+        }
         Poll::Ready(Ok(read))
     }
 
     /// Takes bytes in.
     fn feed(&mut self, mut bytes: &[u8], limit: &impl Fn(&[u8]) -> usize) -> Result<(), ReadError> {
+        let whole = self.whole.len();
         while !bytes.is_empty() {
             if self.body.is_none() {
                 bytes = self.feed_head(bytes)?;
@@ -287,7 +288,7 @@ impl FrameReader {
             self.check(limit)?;
             self.complete();
         }
-        if !matches!(self.deadline, Deadline::Frame { .. }) || self.half_read() == 0 {
+        if self.whole.len() > whole || matches!(self.deadline, Deadline::Idle { .. }) {
             self.mark();
         }
         Ok(())
@@ -340,11 +341,12 @@ impl FrameReader {
         }
     }
 
-    fn complete(&mut self) {
-        if let Some(partial) = self.body.take_if(|partial| partial.missing() == 0) {
-            self.whole.push_back(partial.frame);
-            self.mark();
-        }
+    /// Takes the frame that is being read for a whole one, if it is.
+    fn complete(&mut self) -> bool {
+        let partial = self.body.take_if(|partial| partial.missing() == 0);
+        let is_complete = partial.is_some();
+        self.whole.extend(partial.map(|partial| partial.frame));
+        is_complete
     }
 
     /// Starts the deadline that belongs to the state.

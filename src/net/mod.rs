@@ -9,6 +9,7 @@
 //! has a deadline; a fault of one connection ends that connection alone.
 
 mod accept;
+mod alarm;
 mod budget;
 mod frames;
 mod gate;
@@ -16,6 +17,7 @@ mod limits;
 mod listener;
 mod piece;
 mod socket;
+mod stop;
 mod workers;
 mod write;
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::alarm::Alarm;
 use super::frames::{Frame, FrameReader, ReadError};
 use super::gate::{Gate, Permit};
 use super::piece::Piece;
+use super::stop::Stop;
 use super::write::write;
 
 /// A connection: frames come in, pieces go out. Dropping it closes it.
@@ -21,7 +23,9 @@ pub struct Socket {
     permit: Permit,
     peer: SocketAddr,
     local: SocketAddr,
-    stopping: watch::Receiver<bool>,
+    /// Of the peer's deadlines.
+    alarm: Alarm,
+    stop: Stop,
 }
 
 impl Socket {
@@ -47,7 +51,8 @@ impl Socket {
             permit,
             peer,
             local,
-            stopping,
+            alarm: Alarm::default(),
+            stop: Stop::new(stopping),
         })
     }
 
@@ -82,19 +87,20 @@ impl Socket {
         let Self {
             stream,
             reader,
-            stopping,
+            alarm,
+            stop,
             ..
         } = self;
         if let Some(frame) = reader.arrived() {
             return Ok(Some(frame));
         }
-        if *stopping.borrow() {
+        if stop.is_told() {
             return Ok(None);
         }
         tokio::select! {
             biased;
-            frame = reader.next(stream, may_idle, limit) => frame,
-            _ = stopping.wait_for(|stopping| *stopping) => Ok(None),
+            frame = reader.next(stream, alarm, may_idle, limit) => frame,
+            () = stop.wait() => Ok(None),
         }
     }
 
