@@ -19,6 +19,7 @@ pub use describe::{DescribeError, Described, Source, Synonym};
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use rustc_hash::FxBuildHasher;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
@@ -155,7 +156,7 @@ pub fn durability(name: &str) -> Durability {
 #[derive(Debug, Default)]
 pub struct SettingsCache {
     broker: ArcSwapOption<BrokerEntry>,
-    topics: DashMap<TopicId, TopicEntry>,
+    topics: DashMap<TopicId, TopicEntry, FxBuildHasher>,
     /// Held while logs are told of new settings, so that the newest are told last.
     telling: Mutex<()>,
     /// Told of every change of the broker's own settings.

@@ -1,12 +1,12 @@
 //! The open files of a store: least recently used first out, within a bound.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use crate::io::{File, OpenMode, SharedIo};
 
@@ -57,7 +57,7 @@ pub struct FileCacheStats {
 pub(in crate::storage) struct FileCache {
     io: SharedIo,
     max: usize,
-    entries: Mutex<HashMap<FileKey, Entry>>,
+    entries: Mutex<FxHashMap<FileKey, Entry>>,
     /// Rises with every use: the age of entries.
     uses: AtomicU64,
     hits: AtomicU64,
@@ -127,7 +127,7 @@ impl FileCache {
     /// Takes out the files that were not used for longest, as many as are above the bound and a
     /// sixteenth of it more, so that finding them costs little for each. Files that somebody
     /// still holds stay, even beyond the bound.
-    fn evict(&self, entries: &mut HashMap<FileKey, Entry>) -> Vec<Entry> {
+    fn evict(&self, entries: &mut FxHashMap<FileKey, Entry>) -> Vec<Entry> {
         if entries.len() <= self.max {
             return Vec::new();
         }

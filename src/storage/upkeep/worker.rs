@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::{Condvar, Mutex};
+use rustc_hash::FxBuildHasher;
 
 use crate::model::TopicPartition;
 
@@ -25,8 +26,9 @@ use crate::storage::upkeep::retention::{self, Rules};
 use crate::storage::upkeep::trim::{Freed, Haste};
 use crate::storage::upkeep::wall_clock::WallClock;
 
-/// The partitions of a store.
-pub(in crate::storage) type Partitions = DashMap<TopicPartition, Arc<Partition>>;
+/// The partitions of a store. Every request looks for one; the ids of topics are random, and no
+/// client chooses them.
+pub(in crate::storage) type Partitions = DashMap<TopicPartition, Arc<Partition>, FxBuildHasher>;
 
 /// How long after records were deleted on request their segments go: those of one request, and of
 /// others that come at the same time, go together.
