@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 
 use super::Broker;
 use super::offsets::epoch_end;
 use super::partitions::{PartitionError, check_leader_epoch};
 use crate::model::{LeaderEpoch, NodeId, Offset, TopicPartition};
-use crate::storage::{AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes};
+use crate::storage::{
+    AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes, Subscription,
+};
 
 /// How much to read, and how long to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,16 @@ pub type FetchResult = Result<Fetched, FetchError>;
 /// The answer: one part for each partition that was asked for. Many consumers have one partition.
 pub type FetchResults = SmallVec<[FetchResult; 1]>;
 
+/// The offsets of partitions; `None` where they cannot be read.
+type Seen = SmallVec<[Option<Offsets>; 1]>;
+
+/// There is not what a fetch waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotEnough {
+    /// What the partitions were like before that was found.
+    pub seen: Seen,
+}
+
 impl Broker {
     /// Reads each of the partitions, in that order; an answer for each, in that order.
     ///
@@ -89,32 +102,91 @@ impl Broker {
     /// where what lacks is there already (`DelayedFetch.tryComplete`). Whoever drops the future ends the
     /// wait.
     pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> FetchResults {
+        match self.fetch_at_once(from, options) {
+            Ok(results) => results,
+            Err(NotEnough { seen }) => self.fetch_later(from, options, seen).await,
+        }
+    }
+
+    /// The part of [`fetch`](Self::fetch) that does not wait.
+    ///
+    /// # Errors
+    /// If there is not enough yet, and the request may wait for it.
+    pub fn fetch_at_once(
+        &self,
+        from: &[FetchFrom],
+        options: FetchOptions,
+    ) -> Result<FetchResults, NotEnough> {
+        let reader = Reader::new(self, from, options);
+        // Before the read: what changes during it is seen to have changed.
+        let seen = reader.offsets();
+        let results = reader.read();
+        match reader.is_enough(&results) {
+            true => Ok(results),
+            // What was read would keep files open for the length of the wait.
+            false => Err(NotEnough { seen }),
+        }
+    }
+
+    /// The part of [`fetch`](Self::fetch) that waits, from now on, for a change of what was `seen`.
+    pub async fn fetch_later(
+        &self,
+        from: &[FetchFrom],
+        options: FetchOptions,
+        seen: Seen,
+    ) -> FetchResults {
         let deadline = Instant::now() + options.max_wait;
         let reader = Reader::new(self, from, options);
-        let before = reader.offsets();
-        let results = reader.read();
-        if reader.is_enough(&results) {
-            return results;
-        }
-        // What was read would keep files open for the length of the wait.
-        drop(results);
-        let waiter = Arc::new(Notify::new());
-        let logs = reader.sources.iter().filter_map(|(_, log)| log.as_ref());
-        let _subscriptions: SmallVec<[_; 1]> = logs.map(|log| log.subscribe(&waiter)).collect();
-        // From here on nothing is missed; it may have changed before.
-        let mut changed = reader.offsets() != before;
+        let logs = reader.sources.iter().filter_map(|(_, log)| log.as_deref());
+        let changes = Changes::of(logs);
+        let mut told = false;
         loop {
-            if changed {
+            // From here on nothing is missed; it may have changed before.
+            let mut change = std::pin::pin!(changes.next());
+            change.as_mut().enable();
+            if told || reader.offsets() != seen {
                 let results = reader.read();
                 if reader.is_enough(&results) {
                     return results;
                 }
             }
-            // A change that comes before this waits leaves a permit.
-            if timeout_at(deadline, waiter.notified()).await.is_err() {
+            if timeout_at(deadline, change).await.is_err() {
                 return reader.read();
             }
-            changed = true;
+            told = true;
+        }
+    }
+}
+
+/// Changes of the partitions that a fetch waits for.
+enum Changes<'a> {
+    /// Of the only one.
+    One(&'a Partition),
+    /// Of any: each of them notifies one.
+    Any {
+        waiter: Arc<Notify>,
+        _subscriptions: Vec<Subscription>,
+    },
+}
+
+impl<'a> Changes<'a> {
+    fn of(logs: impl Iterator<Item = &'a Partition>) -> Self {
+        let logs: SmallVec<[_; 1]> = logs.collect();
+        if let [log] = *logs {
+            return Self::One(log);
+        }
+        let waiter = Arc::new(Notify::new());
+        Self::Any {
+            _subscriptions: logs.iter().map(|log| log.subscribe(&waiter)).collect(),
+            waiter,
+        }
+    }
+
+    /// The next one.
+    fn next(&self) -> Notified<'_> {
+        match self {
+            Self::One(log) => log.changed(),
+            Self::Any { waiter, .. } => waiter.notified(),
         }
     }
 }

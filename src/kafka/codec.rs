@@ -24,9 +24,17 @@ pub(crate) fn footprint(
     schema::walk(schema, version, body)
 }
 
-/// Decodes a body whose [`footprint`] was taken and charged.
-pub(crate) fn decode<T: Decodable>(body: &mut Bytes, version: i16) -> Result<T, Close> {
-    T::decode(body, version).map_err(|error| Close(format!("the body does not parse: {error}")))
+/// A request, as a handler takes it: what the generated codec makes of the body, or what is read
+/// from it by hand where every consumer sends it all the time.
+pub(crate) trait Request: Sized {
+    /// Decodes a body whose [`footprint`] was taken and charged.
+    fn decode(body: &mut Bytes, version: i16) -> Result<Self, Close>;
+}
+
+impl<T: Decodable> Request for T {
+    fn decode(body: &mut Bytes, version: i16) -> Result<Self, Close> {
+        T::decode(body, version).map_err(|error| Close(format!("the body does not parse: {error}")))
+    }
 }
 
 /// Encodes a response body. An error is a bug of the handler: a field that the version lacks.

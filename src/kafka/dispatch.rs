@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::protocol::{Decodable, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 
 use super::api::alter_configs::AlterConfigs;
 use super::api::api_versions::ApiVersions;
@@ -40,7 +40,7 @@ use super::api::offset_fetch::OffsetFetch;
 use super::api::offset_for_leader_epoch::OffsetForLeaderEpoch;
 use super::api::produce::Produce;
 use super::api::sync_group::SyncGroup;
-use super::codec;
+use super::codec::Request;
 use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
 use super::schema::Schema;
@@ -148,7 +148,7 @@ pub(crate) struct Connection {
 /// One API: implemented by a unit struct in each file of `api/`.
 pub(crate) trait Handler {
     /// The decoded request.
-    type Request: Decodable;
+    type Request: Request;
     /// `api_key`.
     const KEY: i16;
     /// Kafka's name of it.
@@ -200,7 +200,7 @@ impl Api {
             schema: H::SCHEMA,
             overlaps: H::OVERLAPS,
             start: decode_and_start::<H>,
-            decode: |body, version| codec::decode::<H::Request>(body, version).map(drop),
+            decode: |body, version| H::Request::decode(body, version).map(drop),
         }
     }
 
@@ -221,7 +221,7 @@ impl Api {
 }
 
 fn decode_and_start<H: Handler>(context: Context, mut body: Bytes) -> Result<Reply, Close> {
-    let request = codec::decode::<H::Request>(&mut body, context.version)?;
+    let request = H::Request::decode(&mut body, context.version)?;
     H::start(context, request)
 }
 

@@ -223,7 +223,9 @@ impl Ordered {
     }
 
     fn move_to_back(&mut self, key: &PartitionKey) {
-        if let Some(cached) = self.remove(key) {
+        if self.places.len() > 1
+            && let Some(cached) = self.remove(key)
+        {
             self.push(key.clone(), cached);
         }
     }
@@ -257,7 +259,7 @@ impl FetchSessions {
         request: SessionRequest,
         uses_ids: bool,
         wanted: Vec<(PartitionKey, Wanted)>,
-        forgotten: &[PartitionKey],
+        forgotten: impl IntoIterator<Item = PartitionKey>,
         now: Duration,
     ) -> Result<FetchContext, SessionError> {
         if matches!(request.epoch, INITIAL_EPOCH | FINAL_EPOCH) {
@@ -456,7 +458,11 @@ impl Cache {
 }
 
 impl Session {
-    fn update(&mut self, wanted: Vec<(PartitionKey, Wanted)>, forgotten: &[PartitionKey]) {
+    fn update(
+        &mut self,
+        wanted: Vec<(PartitionKey, Wanted)>,
+        forgotten: impl IntoIterator<Item = PartitionKey>,
+    ) {
         for (key, wanted) in wanted {
             match self.partitions.get_mut(&key) {
                 Some(cached) => cached.wanted = wanted,
@@ -473,7 +479,7 @@ impl Session {
             }
         }
         for key in forgotten {
-            self.partitions.remove(key);
+            self.partitions.remove(&key);
         }
     }
 
@@ -575,7 +581,7 @@ mod tests {
     /// Makes a session of `count` partitions and gives its id.
     fn create(sessions: &FetchSessions, count: i32, now: Duration) -> i32 {
         let context = sessions
-            .begin(full(0), false, partitions(count), &[], now)
+            .begin(full(0), false, partitions(count), [], now)
             .unwrap();
         let answers = vec![QUIET; context.partitions.len()];
         sessions.finish(&context, &answers, now).unwrap().session_id
@@ -589,7 +595,7 @@ mod tests {
         answer: impl Fn(&PartitionKey) -> Answered,
         now: Duration,
     ) -> Result<Vec<i32>, SessionError> {
-        let context = sessions.begin(SessionRequest { id, epoch }, false, Vec::new(), &[], now)?;
+        let context = sessions.begin(SessionRequest { id, epoch }, false, Vec::new(), [], now)?;
         let answers: Vec<_> = context
             .partitions
             .iter()
@@ -609,7 +615,7 @@ mod tests {
     fn a_full_request_makes_a_session_and_answers_every_partition() {
         let sessions = FetchSessions::new(10, 1);
         let context = sessions
-            .begin(full(0), false, partitions(3), &[], seconds(0))
+            .begin(full(0), false, partitions(3), [], seconds(0))
             .unwrap();
         let selection = sessions.finish(&context, &[QUIET; 3], seconds(0)).unwrap();
         assert!(selection.session_id > 0);
@@ -623,7 +629,7 @@ mod tests {
         let id = create(&sessions, 1, seconds(0));
         let request = SessionRequest { id, epoch: -1 };
         let context = sessions
-            .begin(request, false, partitions(2), &[], seconds(0))
+            .begin(request, false, partitions(2), [], seconds(0))
             .unwrap();
         assert_eq!(context.partitions.len(), 2);
         let selection = sessions.finish(&context, &[QUIET; 2], seconds(0)).unwrap();
@@ -642,7 +648,7 @@ mod tests {
         let sessions = FetchSessions::new(10, 1);
         let first = create(&sessions, 1, seconds(0));
         let context = sessions
-            .begin(full(first), false, partitions(1), &[], seconds(0))
+            .begin(full(first), false, partitions(1), [], seconds(0))
             .unwrap();
         let second = sessions
             .finish(&context, &[QUIET], seconds(0))
@@ -673,7 +679,7 @@ mod tests {
             assert_eq!(refused, Err(SessionError::InvalidEpoch), "{epoch}");
         }
         let request = SessionRequest { id, epoch: 1 };
-        let refused = sessions.begin(request, true, Vec::new(), &[], seconds(0));
+        let refused = sessions.begin(request, true, Vec::new(), [], seconds(0));
         assert_eq!(refused.err(), Some(SessionError::TopicIdMismatch));
         assert_eq!(go_on(&sessions, id, 1, |_| QUIET, seconds(0)), Ok(vec![]));
         assert_eq!(
@@ -753,7 +759,7 @@ mod tests {
         go_on(&sessions, id, 1, data_at(0), seconds(0)).unwrap();
         let request = SessionRequest { id, epoch: 2 };
         let context = sessions
-            .begin(request, false, Vec::new(), &[], seconds(0))
+            .begin(request, false, Vec::new(), [], seconds(0))
             .unwrap();
         let order: Vec<_> = context
             .partitions
@@ -771,7 +777,7 @@ mod tests {
         let update = vec![(key("t", 1), wanted(9)), (key("u", 0), wanted(4))];
         let forgotten = [key("t", 0), key("never there", 0)];
         let context = sessions
-            .begin(request, false, update, &forgotten, seconds(0))
+            .begin(request, false, update, forgotten, seconds(0))
             .unwrap();
         let expected = vec![
             (key("t", 1), wanted(9)),
@@ -790,7 +796,7 @@ mod tests {
         let id = create(&sessions, 1, seconds(0));
         let request = SessionRequest { id, epoch: 1 };
         let context = sessions
-            .begin(request, false, Vec::new(), &[key("t", 0)], seconds(0))
+            .begin(request, false, Vec::new(), [key("t", 0)], seconds(0))
             .unwrap();
         assert!(context.partitions.is_empty());
         assert_eq!(
@@ -812,7 +818,7 @@ mod tests {
                 SessionRequest { id, epoch: 1 },
                 false,
                 Vec::new(),
-                &[],
+                [],
                 seconds(0),
             )
             .unwrap();
@@ -821,7 +827,7 @@ mod tests {
                 SessionRequest { id, epoch: 2 },
                 false,
                 Vec::new(),
-                &[],
+                [],
                 seconds(0),
             )
             .unwrap();
@@ -840,7 +846,7 @@ mod tests {
             (key("t", 0), wanted(3)),
         ];
         let context = sessions
-            .begin(SessionRequest::LEGACY, false, twice, &[], seconds(0))
+            .begin(SessionRequest::LEGACY, false, twice, [], seconds(0))
             .unwrap();
         assert_eq!(
             context.partitions,
@@ -903,7 +909,7 @@ mod tests {
             id: second,
             epoch: 1,
         };
-        let grown = sessions.begin(request, false, partitions(5), &[], seconds(0));
+        let grown = sessions.begin(request, false, partitions(5), [], seconds(0));
         assert_eq!(grown.err(), Some(SessionError::IdNotFound));
         assert_eq!(sessions.len(), 1);
     }
@@ -913,7 +919,7 @@ mod tests {
         let sessions = FetchSessions::new(10, 1);
         let long = || vec![(key(&"x".repeat(250), 0), wanted(0))];
         let context = sessions
-            .begin(full(0), false, long(), &[], seconds(0))
+            .begin(full(0), false, long(), [], seconds(0))
             .unwrap();
         assert_eq!(context.partitions.len(), 1);
         assert_eq!(
@@ -925,7 +931,7 @@ mod tests {
         );
         let id = create(&sessions, 1, seconds(0));
         let request = SessionRequest { id, epoch: 1 };
-        let refused = sessions.begin(request, false, long(), &[], seconds(0));
+        let refused = sessions.begin(request, false, long(), [], seconds(0));
         assert_eq!(refused.err(), Some(SessionError::IdNotFound));
     }
 }

@@ -84,7 +84,8 @@ pub fn produced(mut frame: Vec<u8>) -> Vec<Bytes> {
         return Vec::new();
     }
     let mut body = request::body(Bytes::from(frame), start);
-    let decoded: Result<ProduceRequest, _> = codec::decode(&mut body, examined.header.version);
+    let decoded: Result<ProduceRequest, _> =
+        codec::Request::decode(&mut body, examined.header.version);
     let topics = decoded
         .map(|request| request.topic_data)
         .unwrap_or_default();

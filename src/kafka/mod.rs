@@ -15,6 +15,7 @@ pub(crate) mod codec;
 mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod error;
+pub(crate) mod fetch_request;
 pub(crate) mod fetch_response;
 pub(crate) mod fetch_session;
 pub(crate) mod frame;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::batch::ValidBatch;
 use crate::model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
@@ -197,7 +198,7 @@ impl Partition {
         }
         let health = &self.context.core.health;
         loop {
-            let mut changed = std::pin::pin!(self.context.watch.changed.notified());
+            let mut changed = std::pin::pin!(self.changed());
             let mut offline = std::pin::pin!(health.went_offline.notified());
             // From here on no wake-up is missed.
             changed.as_mut().enable();
@@ -291,6 +292,12 @@ impl Partition {
         LogSize {
             bytes: sealed.sum::<u64>() + view.end.position,
         }
+    }
+
+    /// The next change of what a reader may see, or deletion: from the moment it is enabled or
+    /// polled.
+    pub fn changed(&self) -> Notified<'_> {
+        self.context.watch.changed.notified()
     }
 
     /// Has `waiter` notified at every change of what a reader may see, and at deletion, until

@@ -19,35 +19,27 @@
 //! *Not implemented:* throttling.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::FetchRequest;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use smallvec::SmallVec;
 
 use crate::broker::Broker;
-use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions, FetchResults};
+use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions, FetchResults, NotEnough};
 use crate::catalog::Image;
 use crate::config::keys;
 use crate::kafka::dispatch::{Context, Handler};
 use crate::kafka::error::KafkaCode;
+use crate::kafka::fetch_request::{FetchRequest, TOPIC_ID_VERSION};
 use crate::kafka::fetch_response::{self, Endpoint, Envelope, PartitionAnswer};
 use crate::kafka::fetch_session::{
-    Answered, FetchContext, PartitionKey, SessionError, SessionRequest, TopicKey, Wanted,
+    Answered, FetchContext, PartitionKey, SessionError, TopicKey, Wanted,
 };
 use crate::kafka::reply::{Body, Close, Reply};
 use crate::kafka::schema::{self, Schema};
-use crate::model::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId, TopicPartition};
+use crate::model::{LeaderEpoch, NodeId, PartitionId, TopicId, TopicPartition};
 use crate::storage::{Isolation, RecordBytes};
 
-/// First version with sessions.
-const SESSION_VERSION: i16 = 7;
-/// First version that names topics by id.
-const TOPIC_ID_VERSION: i16 = 13;
-/// First version with the replica id in a tagged field.
-const REPLICA_STATE_VERSION: i16 = 15;
 /// First version that tells where the leader is.
 const LEADER_VERSION: i16 = 16;
 
@@ -61,38 +53,42 @@ impl Handler for Fetch {
     const VERSIONS: RangeInclusive<i16> = 4..=18;
     const SCHEMA: &'static Schema = &schema::FETCH;
 
-    fn start(context: Context, request: FetchRequest) -> Result<Reply, Close> {
-        let session = match context.version {
-            SESSION_VERSION.. => SessionRequest {
-                id: request.session_id,
-                epoch: request.session_epoch,
-            },
-            _ => SessionRequest::LEGACY,
-        };
-        let uses_ids = context.version >= TOPIC_ID_VERSION;
-        let wanted = wanted(&request.topics, uses_ids);
+    fn start(context: Context, mut request: FetchRequest) -> Result<Reply, Close> {
+        let version = context.version;
         let Some(isolation) = isolation(&request) else {
-            return Ok(Reply::Ready(refuse_all(context.version, &wanted)));
+            return Ok(Reply::Ready(refuse_all(version, &request.wanted)));
         };
-        let forgotten = forgotten(&request.forgotten_topics_data, uses_ids);
+        let uses_ids = version >= TOPIC_ID_VERSION;
+        let options = options(&context.broker, &request);
+        let wanted = std::mem::take(&mut request.wanted);
+        let forgotten = request.forgotten();
         let now = context.broker.clock.monotonic();
-        match context
-            .fetch_sessions
-            .begin(session, uses_ids, wanted, &forgotten, now)
-        {
-            Ok(fetch) => {
-                let options = options(
-                    &context.broker,
-                    context.version,
-                    &request,
-                    isolation,
-                    &fetch,
-                );
-                // A long poll must not keep the buffer that its request came in.
-                drop(request);
-                Reply::begin(answer(context, isolation, options, fetch))
-            }
-            Err(error) => Ok(Reply::Ready(refuse(context.version, &error))),
+        let begun =
+            (context.fetch_sessions).begin(request.session, uses_ids, wanted, forgotten, now);
+        let fetch = match begun {
+            Ok(fetch) => fetch,
+            Err(error) => return Ok(Reply::Ready(refuse(version, &error))),
+        };
+        let makes_sense = |(_, wanted): &(_, Wanted)| wanted.max_bytes >= 0;
+        let options = options.filter(|_| fetch.partitions.iter().all(makes_sense));
+        let (from, places) = resolve(&context.broker.catalog.image(), &fetch.partitions);
+        let asked = Asked {
+            context,
+            isolation,
+            options,
+            fetch,
+            places,
+        };
+        let Some(options) = options else {
+            return Ok(Reply::Ready(asked.answer(FetchResults::new())));
+        };
+        match asked.context.broker.fetch_at_once(&from, options) {
+            Ok(read) => Ok(Reply::Ready(asked.answer(read))),
+            Err(NotEnough { seen }) => Reply::pending(async move {
+                let broker = &asked.context.broker;
+                let read = broker.fetch_later(&from, options, seen).await;
+                Ok(asked.answer(read))
+            }),
         }
     }
 }
@@ -134,91 +130,55 @@ impl KafkaCode for SessionError {
     }
 }
 
-async fn answer(
+/// A request that was understood.
+struct Asked {
     context: Context,
     isolation: Isolation,
+    /// None if the request makes no sense.
     options: Option<FetchOptions>,
     fetch: FetchContext,
-) -> Result<Body, Close> {
-    let (version, broker) = (context.version, &context.broker);
-    let (from, places) = resolve(&broker.catalog.image(), &fetch.partitions);
-    let read = match options {
-        Some(options) => broker.fetch(&from, options).await,
-        None => FetchResults::new(),
-    };
-    let answers = merge(version, broker, isolation, &fetch, places, read);
-    let seen: SmallVec<[Answered; 1]> = answers.iter().map(answered).collect();
-    let now = broker.clock.monotonic();
-    let selection = match context.fetch_sessions.finish(&fetch, &seen, now) {
-        Ok(selection) => selection,
-        Err(error) => return Ok(refuse(version, &error)),
-    };
-    // A follower learns of leaders from the metadata log.
-    let from_consumer = options.is_none_or(|options| options.replica.is_none());
-    let names_the_leader =
-        from_consumer && answers.iter().any(|answer| answer.current_leader.is_some());
-    let endpoints = names_the_leader
-        .then(|| endpoint(&context))
-        .into_iter()
-        .collect();
-    let envelope = Envelope {
-        error_code: 0,
-        session_id: selection.session_id,
-        endpoints,
-    };
-    let mut kept = selection.keep.into_iter().flatten();
-    let keys = fetch.partitions.iter().map(|(key, _)| &key.topic);
-    let chosen = keys.zip(answers).filter(|_| kept.next().unwrap_or(true));
-    // What is not there comes last, as from Kafka.
-    let mut chosen: SmallVec<[_; 1]> = chosen.collect();
-    chosen.sort_by_key(|(_, answer)| answer.missing());
-    Ok(fetch_response::write(version, &envelope, chosen))
+    places: SmallVec<[Place; 1]>,
 }
 
-/// The partitions asked for, as a session keeps them.
-fn wanted(topics: &[FetchTopic], uses_ids: bool) -> Vec<(PartitionKey, Wanted)> {
-    let mut wanted = Vec::with_capacity(topics.iter().map(|topic| topic.partitions.len()).sum());
-    for topic in topics {
-        let key = match uses_ids {
-            true => TopicKey::Id(TopicId(topic.topic_id)),
-            false => TopicKey::Name(Arc::from(topic.topic.as_str())),
+impl Asked {
+    /// The answer, made of what was read.
+    fn answer(self, read: FetchResults) -> Body {
+        let Self {
+            context,
+            isolation,
+            options,
+            fetch,
+            places,
+        } = self;
+        let (version, broker) = (context.version, &context.broker);
+        let answers = merge(version, broker, isolation, &fetch, places, read);
+        let seen: SmallVec<[Answered; 1]> = answers.iter().map(answered).collect();
+        let now = broker.clock.monotonic();
+        let selection = match context.fetch_sessions.finish(&fetch, &seen, now) {
+            Ok(selection) => selection,
+            Err(error) => return refuse(version, &error),
         };
-        for partition in &topic.partitions {
-            let key = PartitionKey {
-                topic: key.clone(),
-                partition: PartitionId(partition.partition),
-            };
-            wanted.push((key, want(partition)));
-        }
-    }
-    wanted
-}
-
-fn want(partition: &FetchPartition) -> Wanted {
-    // Every negative epoch stands for none (`FetchRequest.optionalEpoch`).
-    let epoch = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
-    Wanted {
-        offset: Offset(partition.fetch_offset),
-        max_bytes: partition.partition_max_bytes,
-        current_leader_epoch: epoch(partition.current_leader_epoch),
-        last_fetched_epoch: epoch(partition.last_fetched_epoch),
-    }
-}
-
-fn forgotten(topics: &[ForgottenTopic], uses_ids: bool) -> Vec<PartitionKey> {
-    let mut forgotten = Vec::new();
-    for topic in topics {
-        let key = match uses_ids {
-            true => TopicKey::Id(TopicId(topic.topic_id)),
-            false => TopicKey::Name(Arc::from(topic.topic.as_str())),
+        // A follower learns of leaders from the metadata log.
+        let from_consumer = options.is_none_or(|options| options.replica.is_none());
+        let names_the_leader =
+            from_consumer && answers.iter().any(|answer| answer.current_leader.is_some());
+        let endpoints = names_the_leader
+            .then(|| endpoint(&context))
+            .into_iter()
+            .collect();
+        let envelope = Envelope {
+            error_code: 0,
+            session_id: selection.session_id,
+            endpoints,
         };
-        let partitions = topic.partitions.iter().map(|&partition| PartitionKey {
-            topic: key.clone(),
-            partition: PartitionId(partition),
-        });
-        forgotten.extend(partitions);
+        let mut kept = selection.keep.into_iter().flatten();
+        let keys = fetch.partitions.iter().map(|(key, _)| &key.topic);
+        let chosen = keys.zip(answers).filter(|_| kept.next().unwrap_or(true));
+        // What is not there comes last, as from Kafka.
+        let mut chosen: SmallVec<[_; 1]> = chosen.collect();
+        chosen.sort_by_key(|(_, answer)| answer.missing());
+        fetch_response::write(version, &envelope, chosen)
     }
-    forgotten
 }
 
 /// Where the answer for a partition of the request is to be found.
@@ -288,34 +248,17 @@ fn isolation(request: &FetchRequest) -> Option<Isolation> {
 
 /// The limits of the request; `None` if they make no sense, which Kafka answers with
 /// UNKNOWN_SERVER_ERROR.
-fn options(
-    broker: &Broker,
-    version: i16,
-    request: &FetchRequest,
-    isolation: Isolation,
-    fetch: &FetchContext,
-) -> Option<FetchOptions> {
+fn options(broker: &Broker, request: &FetchRequest) -> Option<FetchOptions> {
     let ceiling = broker.config.get(keys::FETCH_MAX_BYTES);
     let max_bytes = usize::try_from(request.max_bytes.min(ceiling)).ok()?;
-    if fetch
-        .partitions
-        .iter()
-        .any(|(_, wanted)| wanted.max_bytes < 0)
-    {
-        return None;
-    }
-    let replica = match version {
-        REPLICA_STATE_VERSION.. => request.replica_state.replica_id,
-        _ => request.replica_id,
-    };
     Some(FetchOptions {
-        isolation,
+        isolation: isolation(request)?,
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         min_bytes: usize::try_from(request.min_bytes)
             .unwrap_or(0)
             .min(max_bytes),
         max_bytes,
-        replica: (replica.0 >= 0).then_some(NodeId(replica.0)),
+        replica: (request.replica >= 0).then_some(NodeId(request.replica)),
     })
 }
 
@@ -452,7 +395,10 @@ impl PartitionAnswer {
 mod tests {
     use std::sync::Arc;
 
-    use kafka_protocol::messages::fetch_request::ReplicaState;
+    use kafka_protocol::messages::FetchRequest;
+    use kafka_protocol::messages::fetch_request::{
+        FetchPartition, FetchTopic, ForgottenTopic, ReplicaState,
+    };
     use kafka_protocol::messages::fetch_response::PartitionData;
     use kafka_protocol::messages::{BrokerId, FetchResponse, TopicName};
     use kafka_protocol::protocol::StrBytes;
@@ -460,6 +406,7 @@ mod tests {
     use super::*;
     use crate::broker::testing::{batch, broker, topic};
     use crate::catalog::Topic;
+    use crate::kafka::fetch_request::{REPLICA_STATE_VERSION, SESSION_VERSION};
     use crate::kafka::testing::Client;
 
     fn named(version: i16, topic: &Topic, partitions: Vec<FetchPartition>) -> FetchTopic {

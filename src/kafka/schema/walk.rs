@@ -115,22 +115,23 @@ impl<'a> Walk<'a> {
 
     fn field(&mut self, field: &'static Field) -> Result<(), Refusal> {
         let name = field.name;
-        let nullable = field.nullable.contains(&self.version);
+        let version = self.version;
+        let nullable = || field.nullable.contains(&version);
         match &field.kind {
             Kind::Fixed(size) => self.skip(name, *size),
-            Kind::String => self.string(name, nullable),
-            Kind::Bytes => match self.length(name, nullable)? {
+            Kind::String => self.string(name, nullable()),
+            Kind::Bytes => match self.length(name, nullable())? {
                 Some(length) => self.skip(name, length),
                 None => Ok(()),
             },
-            Kind::Array { size, element } => match self.length(name, nullable)? {
+            Kind::Array { size, element } => match self.length(name, nullable())? {
                 Some(count) => self.array(name, count, *size, element),
                 None => Ok(()),
             },
             Kind::Struct(fields) => {
                 // A nullable struct begins with a byte that is negative for null (KIP-893); the
                 // codec knows 1 for the rest.
-                let marker = if nullable {
+                let marker = if nullable() {
                     self.take::<1>(name)?
                 } else {
                     &mut [1]
@@ -272,24 +273,21 @@ impl<'a> Walk<'a> {
     }
 
     fn take<const N: usize>(&mut self, name: &'static str) -> Result<&'a mut [u8; N], Refusal> {
-        let (taken, rest) = std::mem::take(&mut self.rest)
-            .split_first_chunk_mut()
-            .ok_or(Refusal::Truncated(name))?;
-        self.rest = rest;
-        Ok(taken)
+        let taken = self.rest.split_off_mut(..N);
+        taken
+            .and_then(|taken| taken.as_mut_array())
+            .ok_or(Refusal::Truncated(name))
     }
 
     fn part(&mut self, name: &'static str, length: usize) -> Result<&'a mut [u8], Refusal> {
-        let rest = std::mem::take(&mut self.rest);
-        let remaining = rest.len();
-        let lie = Refusal::Lie {
-            field: name,
-            claimed: length,
-            remaining,
-        };
-        let (part, rest) = rest.split_at_mut_checked(length).ok_or(lie)?;
-        self.rest = rest;
-        Ok(part)
+        match self.rest.split_off_mut(..length) {
+            Some(part) => Ok(part),
+            None => Err(Refusal::Lie {
+                field: name,
+                claimed: length,
+                remaining: self.rest.len(),
+            }),
+        }
     }
 
     fn skip(&mut self, name: &'static str, length: usize) -> Result<(), Refusal> {
