@@ -59,11 +59,12 @@ impl Log {
             return Err(AppendError::Storage(self.context.core.space.refusal()));
         }
         self.roll_if_due(&mut writer, &header, &config, now);
-        self.context
+        let is_portion = self
+            .context
             .in_room(|| self.write(&mut writer, batch, &header, &config))
             .map_err(|error| AppendError::Storage(error.to_string()))?;
         let step = writer.producers.replay(&header, marker);
-        let committed = self.publish(&header, step, &config);
+        let committed = self.publish(&header, step, &config, is_portion);
         let Writer {
             passing, producers, ..
         } = &mut *writer;
@@ -220,15 +221,16 @@ impl Log {
         told
     }
 
-    /// Writes the batch at the log end; nothing is visible yet. A write that failed leaves
-    /// nothing behind, or is cut before the next one.
+    /// Writes the batch at the log end; nothing is visible yet. Whether there are so many bytes to
+    /// sync now that they should not wait for more. A write that failed leaves nothing behind, or is
+    /// cut before the next one.
     fn write(
         &self,
         writer: &mut Writer,
         batch: &ValidBatch,
         header: &BatchHeader,
         config: &LogConfig,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let (context, core) = (&self.context, &self.context.core);
         let view = self.published.load();
         let Some(active) = view.segments.last() else {
@@ -269,7 +271,7 @@ impl Log {
         let mut unsynced = self.unsynced.lock();
         unsynced.new_entries |= position == 0;
         unsynced.add_file(&file, core);
-        Ok(())
+        Ok(unsynced.add_bytes(header.total_len() as u64))
     }
 
     /// Makes an appended batch visible to those who may see it, and has it synced. Whether the
@@ -279,6 +281,7 @@ impl Log {
         header: &BatchHeader,
         step: Option<Step>,
         config: &LogConfig,
+        is_portion: bool,
     ) -> bool {
         let (mut urgency, mut committed) = (None, false);
         self.published.update_transactions(|view, unsettled| {
@@ -311,6 +314,7 @@ impl Log {
                 // Where Kafka's `UnifiedLog.append` flushes, and its caller waits, the round syncs,
                 // and those wait who wait for a commit.
                 Durability::Os if unflushed >= config.flush_messages => (Some(Urgency::Now), false),
+                Durability::Os if is_portion => (Some(Urgency::Now), true),
                 Durability::Os => {
                     let flush_ms = u64::try_from(config.flush_ms).unwrap_or(0);
                     (Some(Urgency::Within(Duration::from_millis(flush_ms))), true)

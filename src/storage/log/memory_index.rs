@@ -283,9 +283,9 @@ mod tests {
         for offset in [0, 1] {
             assert_eq!(index.batch_from(Offset(0), Offset(offset)), None);
         }
-        for offset in 2..5 {
-            let found = index.batch_from(Offset(0), Offset(offset as i64));
-            assert_eq!(found, Some(places[offset]));
+        for place in &places[2..] {
+            let found = index.batch_from(Offset(0), place.base_offset);
+            assert_eq!(found, Some(*place));
         }
         assert_eq!(index.batch_from(Offset(0), Offset(5)), None);
     }
