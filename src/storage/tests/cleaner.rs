@@ -177,6 +177,37 @@ fn segments_that_stay_as_they_are_are_read_once_and_written_never() {
 }
 
 #[test]
+fn a_marker_is_needed_though_its_segment_is_looked_through_before_it_is_written() {
+    let bed = compacted(MemoryIo::shared());
+    let (store, _) = bed.open();
+    let partition = bed.attach(&store, 1);
+    let (id, epoch) = (ProducerId(7), ProducerEpoch(0));
+    let mut data = BatchBuilder::new().producer(id, epoch, 0).transactional();
+    fill(&mut data, &bed, &[("a", Some("1"))]);
+    let marker = EndMarker {
+        committed: true,
+        coordinator_epoch: 1,
+    };
+    let mut without_key = BatchBuilder::new();
+    without_key.push(NOW, None, Some(b"v"));
+    put(&partition, data.build().unwrap());
+    put(&partition, marker.batch(id, epoch, NOW).unwrap());
+    // In the segment of the marker: nothing is known to go, and something does.
+    partition
+        .append(without_key.build().unwrap(), false)
+        .unwrap();
+    put(&partition, keyed(&bed, &[("b", Some("1"))]));
+    assert_eq!(store.clean_once().unwrap().counts.segments, 1);
+    let found = stored(&partition);
+    let counts: Vec<i32> = found
+        .iter()
+        .map(|(header, _)| header.record_count)
+        .collect();
+    assert_eq!(counts, [1, 1, 0, 1]);
+    assert!(found[1].0.is_control() && !found[1].0.has_delete_horizon());
+}
+
+#[test]
 fn a_tombstone_stays_until_its_horizon_and_takes_older_records_with_it() {
     let bed = compacted(MemoryIo::shared());
     let (store, _) = bed.open();
