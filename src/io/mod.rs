@@ -52,6 +52,11 @@ pub trait Io: Send + Sync + std::fmt::Debug {
     fn create_dir_all(&self, path: &Path) -> std::io::Result<()>;
     /// Names and sizes of a directory's entries, in no order.
     fn read_dir(&self, path: &Path) -> std::io::Result<Vec<DirEntry>>;
+    /// Paths of a directory's entries, in no order: no entry is looked at.
+    fn paths(&self, dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+        let entries = self.read_dir(dir)?.into_iter();
+        Ok(entries.map(|entry| entry.path).collect())
+    }
     /// Renames a file or directory, replacing a file of the new name.
     fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()>;
     /// Gives a file a second name, or, where the file system cannot, copies it. The new name is
@@ -270,6 +275,8 @@ pub(crate) mod tests {
             assert_eq!(entries.len(), 1);
             assert_eq!((entries[0].len, entries[0].is_dir), (5, false));
             assert!(entries[0].path.ends_with("c/b/f"));
+            let paths = io.paths(&root.join("c").join("b")).unwrap();
+            assert_eq!(paths, [entries[0].path.clone()]);
             file.write_all_at(&[b"6"], 5).unwrap();
             io.remove_dir_all(&root.join("c")).unwrap();
             assert_eq!(file.len().unwrap(), 6, "an open file outlives its name");

@@ -81,6 +81,10 @@ impl Io for Guard {
         self.under.read_dir(path)
     }
 
+    fn paths(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.under.paths(dir)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.health.check()?;
         self.space.in_reserve(|| self.under.rename(from, to))

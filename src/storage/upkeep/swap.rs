@@ -57,12 +57,12 @@ impl Swap {
     /// Step 3 but for its sync. The files that are out of use now.
     fn set_aside(self, io: &dyn Io, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let mut out_of_use = Vec::new();
-        for entry in io.read_dir(dir)? {
-            let Some((_, offset)) = name_of(&entry.path).and_then(SegmentFile::parse) else {
+        for path in io.paths(dir)? {
+            let Some((_, offset)) = name_of(&path).and_then(SegmentFile::parse) else {
                 continue;
             };
             if self.base < offset && offset < self.end {
-                out_of_use.extend(retire(io, &entry.path)?);
+                out_of_use.extend(retire(io, &path)?);
             }
         }
         for kind in SegmentFile::ALL {
@@ -118,8 +118,8 @@ pub(in crate::storage) fn is_leftover(name: &str) -> bool {
 /// removes what is out of use. A decision is carried out durably; doing it again changes nothing.
 pub(in crate::storage) fn finish_interrupted(io: &dyn Io, dir: &Path) -> io::Result<()> {
     let leftovers = || -> io::Result<Vec<PathBuf>> {
-        let entries = io.read_dir(dir)?.into_iter().map(|entry| entry.path);
-        Ok(entries
+        let paths = io.paths(dir)?.into_iter();
+        Ok(paths
             .filter(|path| name_of(path).is_some_and(is_leftover))
             .collect())
     };
