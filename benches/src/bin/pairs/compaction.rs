@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::generator::Aim;
 use crate::server::{Server, Tools};
-use crate::turn::spread;
 
 /// Records of a batch, and bytes of a value: 64 KiB.
 const BATCH_RECORDS: u64 = 60;
@@ -50,13 +49,12 @@ pub(crate) fn fill(aim: &Aim, server: &Server, records: u64) -> Result<(), Strin
 
 fn append(aim: &Aim, records: u64) -> io::Result<()> {
     let mut client = Client::connect(&aim.address)?;
-    let keys = (records / 2).max(1) as f64;
+    let keys = (records / 2).max(1);
     let mut number = 0_u32;
     while u64::from(number) < records {
         let mut batch = BatchBuilder::new();
         for _ in 0..BATCH_RECORDS.min(records - u64::from(number)) {
-            // Twice round: the second time each key is at another place.
-            let key = (spread(number) * keys) as u64;
+            let key = scattered(number) % keys;
             batch.push(TIME, Some(&key.to_be_bytes()), Some(&VALUE));
             number += 1;
         }
@@ -71,6 +69,14 @@ pub(crate) fn begin(aim: &Aim) -> io::Result<()> {
     let mut client = Client::connect(&aim.address)?;
     client.set(&aim.topic, "min.cleanable.dirty.ratio", "0.01")?;
     client.set(&aim.topic, "cleanup.policy", "compact")
+}
+
+/// Numbers without order, the same in every run (the finalizer of SplitMix64).
+fn scattered(number: u32) -> u64 {
+    let mixed = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 /// The same, until it is done; how many bytes were looked at.

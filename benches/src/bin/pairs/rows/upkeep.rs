@@ -25,7 +25,7 @@ fn compaction() -> Row {
     let cleaned = filled(KLAMM, Work::Compact);
     Row {
         name: "compaction",
-        line: "compaction of 1 KiB records, of which about half stay",
+        line: "compaction of 1 KiB records, of which about two in five stay",
         mode: Mode::Os,
         sides: vec![
             // Of files that Klamm has written.
