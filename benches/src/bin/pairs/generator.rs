@@ -1,11 +1,16 @@
 //! Runs of `klamm bench`, and topics for them.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::row::{Amount, Load};
 use crate::server::Tools;
+
+/// How often, and how long between, a topic that comes into being is looked for.
+const ATTEMPTS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a load goes.
 #[derive(Clone, Debug)]
@@ -31,7 +36,7 @@ impl Aim {
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
     }
 
-    /// Creates the topic.
+    /// Creates the topic, and waits until it is there: Kafka answers before it knows it.
     pub(crate) fn create<'a>(
         &self,
         tools: &Tools,
@@ -44,7 +49,19 @@ impl Aim {
         for setting in settings {
             command.args(["--config", setting]);
         }
-        succeed(tools, command)
+        succeed(tools, command)?;
+        let mut attempts = 1;
+        loop {
+            let mut command = self.command(tools, "topic");
+            command.args(["describe", &self.topic]);
+            match succeed(tools, command) {
+                Err(_) if attempts < ATTEMPTS => {
+                    attempts += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Deletes it.

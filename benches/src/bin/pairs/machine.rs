@@ -23,12 +23,17 @@ pub(crate) fn describe(bench: &Bench) -> Value {
         })
     });
     let here = repository();
+    let changed = [
+        &["status", "--porcelain", "-uno", "--"][..],
+        &["src", "benches", "Cargo.toml", "Cargo.lock"],
+    ]
+    .concat();
     json!({
         "klamm": klamm_version(bench),
         "klamm_bytes": std::fs::metadata(&bench.tools.klamm).map_or(0, |file| file.len()),
         // Of the sources that this program was built of.
         "commit": told(&here, "git", &["rev-parse", "HEAD"]),
-        "changed_since": !told(&here, "git", &["status", "--porcelain", "-uno"]).is_empty(),
+        "changed_since": !told(&here, "git", &changed).is_empty(),
         "unix_time": std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
