@@ -2,7 +2,7 @@
 //!
 //! The codec trusts counts of the wire, so a request is walked with its schema first
 //! ([`footprint`]); what the walk says is charged to the byte budget, and only then may
-//! [`decode`] run.
+//! [`Request::decode`] run.
 
 use std::time::Duration;
 
