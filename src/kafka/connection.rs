@@ -130,8 +130,8 @@ impl Session<'_> {
         let mut was_reading = true;
         loop {
             self.start_all().await;
-            self.collect();
             if !self.outbox.is_empty() {
+                self.collect();
                 let written = self.socket.write(&mut self.outbox).await;
                 written.map_err(End::Write)?;
                 if self.outbox.capacity() > KEPT {
@@ -256,8 +256,8 @@ impl Session<'_> {
         };
         self.overlapping = api.overlaps;
         let mut answer = InFlight::new(api, header, reply);
-        // Most are there already.
-        let answered = match self.in_flight.is_empty() {
+        // Most are there already; one that has to wait is looked at when nothing else is to be done.
+        let answered = match self.in_flight.is_empty() && answer.is_there() {
             true => (&mut answer).now_or_never(),
             false => None,
         };

@@ -57,6 +57,14 @@ impl InFlight {
         }
     }
 
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_there(&self) -> bool {
+        match self.answer {
+            Answer::Nothing | Answer::Ready(_) => true,
+            Answer::Pending(_) => false,
+        }
+    }
+
     fn with_head(&self, body: Body) -> Result<Written, Close> {
         let head = response_head(self.api.schema, &self.header, body.len())
             .ok_or_else(|| Close("the response is longer than a frame may be".to_owned()))?;
