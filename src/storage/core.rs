@@ -24,6 +24,7 @@ use crate::storage::log::file_cache::FileCache;
 use crate::storage::log::offsets::Mark;
 use crate::storage::log::pins::Pins;
 use crate::storage::log::segment::Files;
+use crate::storage::log::shared_reads::SharedReads;
 use crate::storage::log::watch::Watch;
 use crate::storage::recovery::damage::{Damage, DamageList, Lost};
 use crate::storage::upkeep::cleaner::{CleanPoints, Cleaner};
@@ -47,6 +48,8 @@ pub(super) struct Core {
     pub(super) producer_id_expiration_ms: AtomicI64,
     pub(super) cleaner: Cleaner,
     pub(super) files: FileCache,
+    /// What readers at the ends of logs read last.
+    pub(super) shared_reads: SharedReads,
     /// The open files that wait for a sync.
     pub(super) pins: Pins,
     /// The file system of the directory, held since before the first write.
@@ -121,6 +124,7 @@ impl Core {
                 found.clean_points,
             ),
             files: FileCache::new(options.io.clone(), options.open_files_max),
+            shared_reads: SharedReads::default(),
             pins: Pins::new(match &file_system {
                 Some(_) => (options.open_files_max / PINNED_SHARE).max(PINNED_MIN),
                 None => usize::MAX,

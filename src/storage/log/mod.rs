@@ -24,6 +24,7 @@ pub(in crate::storage) mod progress;
 pub(in crate::storage) mod read;
 pub(in crate::storage) mod scan;
 pub(in crate::storage) mod segment;
+pub(in crate::storage) mod shared_reads;
 pub(in crate::storage) mod sync;
 pub(in crate::storage) mod transactions;
 mod unsynced;

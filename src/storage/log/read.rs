@@ -15,6 +15,7 @@ use crate::storage::log::offsets::{Mark, View};
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
 use crate::storage::log::segment::Segment;
+use crate::storage::log::shared_reads::Key;
 use crate::storage::outcome::{AbortedTransaction, Isolation, ReadError, ReadOutcome, RecordBytes};
 use crate::storage::recovery::damage::Lost;
 
@@ -129,6 +130,24 @@ impl Log {
                 self.expect_no_loss(segment, segment.base..from, limit, bound)?;
                 continue;
             }
+            let may_have_aborted =
+                isolation == Isolation::ReadCommitted && view.may_have_aborted(from);
+            let shared = &self.context().core.shared_reads;
+            // What others who waited for the same records have just read.
+            let key = (segment.base == bound.segment).then_some(Key {
+                segment: segment.number,
+                from,
+                end: limit,
+            });
+            if let Some(bytes) = key.and_then(|key| shared.get(key))
+                && bytes.len() <= max_bytes
+                && !may_have_aborted
+            {
+                return Ok(ReadOutcome {
+                    records: RecordBytes::Memory(bytes),
+                    ..nothing
+                });
+            }
             let file = match self.log_file(segment) {
                 // Its records were deleted since the view was loaded.
                 Err(_) if self.published().load().log_start > from => {
@@ -173,14 +192,19 @@ impl Log {
                     let crowded = self.context().core.files.is_crowded();
                     let records = take(&file, first.position, end, crowded, nearby);
                     let records = records.map_err(storage)?;
-                    let aborted = match isolation {
-                        Isolation::ReadCommitted if view.may_have_aborted(from) => {
+                    // A log in memory shares its bytes as it is, and wants them back.
+                    if let (Some(key), RecordBytes::Memory(bytes)) = (key, &records)
+                        && end == limit
+                        && file.descriptor().is_some()
+                    {
+                        shared.put(key, bytes);
+                    }
+                    let aborted = match may_have_aborted {
+                        true => {
                             let upper = self.offset_at(segment, &*file, &first, end, bound)?;
                             self.aborted_between(from, upper)?
                         }
-                        Isolation::ReadCommitted
-                        | Isolation::ReadUncommitted
-                        | Isolation::LogEnd => Vec::new(),
+                        false => Vec::new(),
                     };
                     return Ok(ReadOutcome {
                         records,
