@@ -13,7 +13,7 @@ use crate::storage::log::segment::Segment;
 /// From so many bytes on a log that answers from the page cache is synced without delay. A file
 /// system that puts a second's worth of a busy log on disk at once keeps who writes to it waiting,
 /// for tens of milliseconds on ext4; small portions are hardly felt.
-const PORTION_BYTES: u64 = 4 * 1024 * 1024;
+const PORTION_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What the next sync has to do.
 #[derive(Debug, Default)]
