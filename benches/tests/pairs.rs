@@ -74,7 +74,8 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn nothing_outlives_a_runner_that_is_killed() {
-    for signal in [Signal::TERM, Signal::INT, Signal::KILL] {
+    // Not SIGINT: what a shell runs in the background ignores it, and so does all that it starts.
+    for signal in [Signal::TERM, Signal::KILL] {
         let scratch = tempfile::tempdir().unwrap();
         let mut runner = pairs(scratch.path())
             .arg("in-and-out")
