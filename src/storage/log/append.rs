@@ -61,7 +61,7 @@ impl Log {
         self.roll_if_due(&mut writer, &header, &config, now);
         let is_portion = self
             .context
-            .in_room(|| self.write(&mut writer, batch, &header, &config))
+            .in_room(|| self.write(&mut writer, batch, &header, &config, now))
             .map_err(|error| AppendError::Storage(error.to_string()))?;
         let step = writer.producers.replay(&header, marker);
         let committed = self.publish(&header, step, &config, is_portion);
@@ -230,6 +230,7 @@ impl Log {
         batch: &ValidBatch,
         header: &BatchHeader,
         config: &LogConfig,
+        now: Timestamp,
     ) -> io::Result<bool> {
         let (context, core) = (&self.context, &self.context.core);
         let view = self.published.load();
@@ -266,12 +267,12 @@ impl Log {
             writer.first_timestamp = Some(header.max_timestamp);
         }
         if header.max_timestamp.0 < 0 {
-            active.touch(core.clock.wall());
+            active.touch(now);
         }
         let mut unsynced = self.unsynced.lock();
         unsynced.new_entries |= position == 0;
         unsynced.add_file(&file, core);
-        Ok(unsynced.add_bytes(header.total_len() as u64))
+        Ok(unsynced.add_bytes(header.total_len() as u64, now))
     }
 
     /// Makes an appended batch visible to those who may see it, and has it synced. Whether the

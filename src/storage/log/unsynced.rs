@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::io::File;
-use crate::model::Offset;
+use crate::model::{Offset, Timestamp};
 
 use crate::storage::core::Core;
 use crate::storage::log::passing::PassingSnapshot;
@@ -15,6 +15,10 @@ use crate::storage::log::segment::Segment;
 /// for tens of milliseconds on ext4; small portions are hardly felt.
 const PORTION_BYTES: u64 = 8 * 1024 * 1024;
 
+/// The least time in which a portion comes together, in milliseconds. A log that is written faster
+/// has no processor time to spare for syncs, and its disk does not keep up in any portions.
+const PORTION_MS: u64 = 100;
+
 /// What the next sync has to do.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
@@ -22,6 +26,8 @@ pub(super) struct Unsynced {
     pub(super) files: Vec<Pin>,
     /// How many, about: not of what recovery wrote.
     bytes: u64,
+    /// When the first of them was written.
+    since: Timestamp,
     /// There are more of them than are listed, and only a sync of the file system will do.
     pub(super) overflowed: bool,
     /// The partition's directory is new.
@@ -56,9 +62,13 @@ impl Unsynced {
 
     /// Takes in bytes that were written to a file. Whether there are so many that they should not
     /// wait for more.
-    pub(super) fn add_bytes(&mut self, bytes: u64) -> bool {
+    pub(super) fn add_bytes(&mut self, bytes: u64, now: Timestamp) -> bool {
+        if self.bytes == 0 {
+            self.since = now;
+        }
         self.bytes += bytes;
-        self.bytes >= PORTION_BYTES
+        let waited = u64::try_from(now.0.saturating_sub(self.since.0)).unwrap_or(0);
+        self.bytes >= PORTION_BYTES && self.bytes / PORTION_BYTES <= waited / PORTION_MS
     }
 
     pub(super) fn add_aborted(&mut self, segment: &Arc<Segment>) {
@@ -84,5 +94,25 @@ impl Unsynced {
             || !self.sealed.is_empty()
             || !self.snapshots.is_empty()
             || !self.aborted.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many milliseconds a log that gets so many bytes in each of them is synced early.
+    fn synced_after(bytes_per_ms: u64) -> Option<i64> {
+        let mut unsynced = Unsynced::default();
+        (0..1_000).find(|ms| unsynced.add_bytes(bytes_per_ms, Timestamp(*ms)))
+    }
+
+    #[test]
+    fn what_comes_together_is_synced_in_portions_unless_it_comes_too_fast() {
+        assert_eq!(synced_after(PORTION_BYTES / 2_000), None);
+        assert_eq!(synced_after(PORTION_BYTES / 256), Some(255));
+        let in_time = synced_after(PORTION_BYTES / 128);
+        assert_eq!(in_time, Some(127));
+        assert_eq!(synced_after(PORTION_BYTES / 32), None);
     }
 }
