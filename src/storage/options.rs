@@ -12,7 +12,7 @@ use crate::model::{LeaderEpoch, NodeId, TopicName, TopicPartition};
 pub enum Durability {
     /// Acknowledged after it is on disk.
     Fsync,
-    /// Acknowledged from the page cache; flushed in the background at least once a second, and after every few MiB.
+    /// Acknowledged from the page cache; flushed in the background at least once a second.
     Os,
     /// Nothing to make durable.
     Memory,
