@@ -162,7 +162,7 @@ impl Broker {
 enum Changes<'a> {
     /// Of the only one.
     One(&'a Partition),
-    /// Of any: each of them notifies one.
+    /// Of any of several, which all notify the same.
     Any {
         waiter: Arc<Notify>,
         _subscriptions: Vec<Subscription>,

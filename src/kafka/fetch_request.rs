@@ -21,6 +21,8 @@ const LOG_START_VERSION: i16 = 5;
 pub(crate) const SESSION_VERSION: i16 = 7;
 /// First version with the leader epoch of the client.
 const LEADER_EPOCH_VERSION: i16 = 9;
+/// First version with the rack of the client.
+const RACK_VERSION: i16 = 11;
 /// First version that names topics by id.
 pub(crate) const TOPIC_ID_VERSION: i16 = 13;
 /// First version with the replica id in a tagged field.
@@ -93,7 +95,7 @@ impl Reader<'_> {
     fn request(&mut self) -> Result<FetchRequest> {
         let since = |version| self.version >= version;
         let names_replica = !since(REPLICA_STATE_VERSION);
-        let (has_session, has_rack) = (since(SESSION_VERSION), since(11));
+        let (has_session, has_rack) = (since(SESSION_VERSION), since(RACK_VERSION));
         let rest = &mut self.rest;
         let replica = if names_replica {
             rest.try_get_i32()?
