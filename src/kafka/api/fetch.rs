@@ -59,7 +59,7 @@ impl Handler for Fetch {
             return Ok(Reply::Ready(refuse_all(version, &request.wanted)));
         };
         let uses_ids = version >= TOPIC_ID_VERSION;
-        let options = options(&context.broker, &request);
+        let options = options(&context.broker, &request, isolation);
         let wanted = std::mem::take(&mut request.wanted);
         let forgotten = request.forgotten();
         let now = context.broker.clock.monotonic();
@@ -74,7 +74,6 @@ impl Handler for Fetch {
         let (from, places) = resolve(&context.broker.catalog.image(), &fetch.partitions);
         let asked = Asked {
             context,
-            isolation,
             options,
             fetch,
             places,
@@ -133,7 +132,6 @@ impl KafkaCode for SessionError {
 /// A request that was understood.
 struct Asked {
     context: Context,
-    isolation: Isolation,
     /// None if the request makes no sense.
     options: Option<FetchOptions>,
     fetch: FetchContext,
@@ -145,13 +143,14 @@ impl Asked {
     fn answer(self, read: FetchResults) -> Body {
         let Self {
             context,
-            isolation,
             options,
             fetch,
             places,
         } = self;
         let (version, broker) = (context.version, &context.broker);
-        let answers = merge(version, broker, isolation, &fetch, places, read);
+        let lists_aborted =
+            options.is_some_and(|options| options.isolation == Isolation::ReadCommitted);
+        let answers = merge(version, broker, lists_aborted, &fetch, places, read);
         let seen: SmallVec<[Answered; 1]> = answers.iter().map(answered).collect();
         let now = broker.clock.monotonic();
         let selection = match context.fetch_sessions.finish(&fetch, &seen, now) {
@@ -248,11 +247,11 @@ fn isolation(request: &FetchRequest) -> Option<Isolation> {
 
 /// The limits of the request; `None` if they make no sense, which Kafka answers with
 /// UNKNOWN_SERVER_ERROR.
-fn options(broker: &Broker, request: &FetchRequest) -> Option<FetchOptions> {
+fn options(broker: &Broker, request: &FetchRequest, isolation: Isolation) -> Option<FetchOptions> {
     let ceiling = broker.config.get(keys::FETCH_MAX_BYTES);
     let max_bytes = usize::try_from(request.max_bytes.min(ceiling)).ok()?;
     Some(FetchOptions {
-        isolation: isolation(request)?,
+        isolation,
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         min_bytes: usize::try_from(request.min_bytes)
             .unwrap_or(0)
@@ -267,12 +266,11 @@ fn options(broker: &Broker, request: &FetchRequest) -> Option<FetchOptions> {
 fn merge(
     version: i16,
     broker: &Broker,
-    isolation: Isolation,
+    lists_aborted: bool,
     fetch: &FetchContext,
     places: SmallVec<[Place; 1]>,
     read: FetchResults,
 ) -> SmallVec<[PartitionAnswer; 1]> {
-    let lists_aborted = isolation == Isolation::ReadCommitted;
     let mut read = read.into_iter();
     let answers = fetch
         .partitions
