@@ -30,6 +30,13 @@ impl Cluster {
     }
 }
 
+/// The result of a run that must have failed, and what it said.
+fn failed(output: &Output) -> (Value, String) {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), said)
+}
+
 #[test]
 fn what_produce_sends_consume_finds_whole() {
     let cluster = Cluster::start();
@@ -107,7 +114,8 @@ fn unacknowledged_records_are_counted_as_sent() {
 #[test]
 fn what_the_broker_refuses_is_told_by_name() {
     let cluster = Cluster::start();
-    let output = cluster.bench(&[
+    // No batch is acknowledged.
+    let (report, _) = failed(&cluster.bench(&[
         "produce",
         "--create",
         "--config",
@@ -116,10 +124,8 @@ fn what_the_broker_refuses_is_told_by_name() {
         "100",
         "--format",
         "json",
-    ]);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    ]));
     assert_eq!(report["produced"]["errors"]["MESSAGE_TOO_LARGE"], 7);
-    assert_eq!(output.status.code(), Some(1), "no batch was acknowledged");
 }
 
 #[test]
@@ -264,10 +270,7 @@ fn consume_after(damage: impl FnOnce(&mut [u8], &[std::ops::Range<usize>])) -> (
     assert_eq!(places.len(), 100);
     damage(&mut log, &places);
     std::fs::write(&segment, &log).unwrap();
-    let output = start().bench(&["consume", "--format", "json"]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    (serde_json::from_slice(&output.stdout).unwrap(), said)
+    failed(&start().bench(&["consume", "--format", "json"]))
 }
 
 #[test]
@@ -389,15 +392,12 @@ fn a_byte_that_is_served_wrong_is_a_fault() {
         "100",
     ];
     cluster.json(&load);
-    let output = cluster.bench(&["consume", "--format", "json"]);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (report, said) = failed(&cluster.bench(&["consume", "--format", "json"]));
     assert_eq!(report["faults"]["counts"]["checksum"], 1, "{report}");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("is not what was sent"), "{said}");
 }
 
-/// A run that is interrupted after a while; its result.
+/// A run that is interrupted after a while; its result, and what it said.
 fn interrupted(cluster: &Cluster, arguments: &[&str]) -> (Value, String) {
     let all = [&["bench", "--format", "json"], arguments].concat();
     let child = cluster
@@ -408,10 +408,7 @@ fn interrupted(cluster: &Cluster, arguments: &[&str]) -> (Value, String) {
         .unwrap();
     std::thread::sleep(Duration::from_millis(700));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    (serde_json::from_slice(&output.stdout).unwrap(), said)
+    failed(&child.wait_with_output().unwrap())
 }
 
 #[test]
