@@ -1,6 +1,6 @@
 //! Which sessions there are, and who makes way for a new one.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{self, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +88,6 @@ impl Cache {
 
     /// Takes in a session for which there is room; its id.
     pub(super) fn add(&mut self, session: Session, now: Duration) -> i32 {
-        let id = self.unused_id();
         let entry = Entry {
             size: session.len(),
             session: Arc::new(Mutex::new(session)),
@@ -96,22 +95,18 @@ impl Cache {
             last_used: now,
             evictable: false,
         };
-        self.entries.insert(id, entry);
-        id
+        loop {
+            let id = self.random.i32(1..=i32::MAX);
+            if let hash_map::Entry::Vacant(unused) = self.entries.entry(id) {
+                unused.insert(entry);
+                return id;
+            }
+        }
     }
 
     /// Partitions of all sessions, as of their last use.
     fn partitions(&self) -> usize {
         self.entries.values().map(|entry| entry.size).sum()
-    }
-
-    fn unused_id(&mut self) -> i32 {
-        loop {
-            let id = self.random.i32(1..=i32::MAX);
-            if !self.entries.contains_key(&id) {
-                return id;
-            }
-        }
     }
 
     /// Makes room for a session of `size` partitions: the one unused for longest goes if it is

@@ -25,6 +25,14 @@ pub(super) struct Cached {
 }
 
 impl Ordered {
+    /// None yet, with room for so many without growing.
+    pub(super) fn with_capacity(count: usize) -> Self {
+        Self {
+            places: HashMap::with_capacity(count),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }

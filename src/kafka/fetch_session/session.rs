@@ -36,7 +36,7 @@ impl Session {
         partitions: &[(PartitionKey, Wanted)],
         answers: &[Answered],
     ) -> Self {
-        let mut ordered = Ordered::default();
+        let mut ordered = Ordered::with_capacity(partitions.len());
         for ((key, wanted), answer) in partitions.iter().zip(answers) {
             let Answered {
                 high_watermark,
