@@ -55,7 +55,7 @@ impl Budget {
         }
     }
 
-    fn holds(&self, bytes: i64) -> bool {
+    pub(super) fn holds(&self, bytes: i64) -> bool {
         self.left.load(Ordering::Acquire) >= bytes.min(self.total)
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A connection that waits has no buffer. What comes is first read onto the stack; a frame that
 //! is larger than that gets a buffer that never holds more than twice what has arrived, or 80 KiB,
-//! and the length that its peer announced costs nothing. Reading can be cancelled at any await:
-//! all state is in the reader.
+//! and the length that its peer announced costs nothing. Behind a frame that was as large another
+//! one is expected, and what comes is read where it would stay. Reading can be cancelled at any
+//! await: all state is in the reader.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -77,13 +78,19 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct Frame {
     buffer: Vec<u8>,
+    /// Where it begins in its buffer: its length may be there, too.
+    start: usize,
     lease: Lease,
 }
 
 impl Frame {
     /// The bytes, to be read and rewritten while nobody else has them.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.buffer
+        self.buffer.get_mut(self.start..).unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.buffer.len() - self.start
     }
 
     /// Counts `bytes` more, that working on the frame is going to take; waits for the budget.
@@ -102,7 +109,7 @@ impl Frame {
 
 impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
-        &self.buffer
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 }
 
@@ -116,6 +123,8 @@ pub(super) struct FrameReader {
     head: [u8; HEAD_BYTES],
     head_len: usize,
     body: Option<Partial>,
+    /// Bytes of the frame that is expected, with its length; 0 if it is not expected to be large.
+    expected: usize,
     whole: VecDeque<Frame>,
     deadline: Deadline,
     /// Bytes of a half-read frame from which on nothing more is read.
@@ -147,6 +156,7 @@ impl FrameReader {
             head: [0; HEAD_BYTES],
             head_len: 0,
             body: None,
+            expected: 0,
             whole: VecDeque::new(),
             deadline: Deadline::Idle {
                 since: Instant::now(),
@@ -168,7 +178,12 @@ impl FrameReader {
     fn half_read(&self) -> usize {
         self.body
             .as_ref()
-            .map_or(self.head_len, |partial| partial.frame.buffer.len())
+            .map_or(self.head_len, |partial| partial.frame.len())
+    }
+
+    /// Whether the next read is worth room for all of the frame that is expected.
+    fn expects_large(&self) -> bool {
+        self.expected > 0 && self.half_read() == 0 && self.half_read_max == usize::MAX
     }
 
     /// Starts the time of the peer anew, after a while in which nothing was read for reasons of
@@ -250,6 +265,13 @@ impl FrameReader {
         limit: &impl Fn(&[u8]) -> usize,
     ) -> Poll<Result<usize, ReadError>> {
         let Some(partial) = self.body.as_mut().filter(|partial| partial.is_large()) else {
+            if self.expects_large() {
+                let mut buffer = Vec::with_capacity(self.expected);
+                let mut room = (&mut buffer).limit(self.expected);
+                let read = ready!(poll_rest(cx, stream, &mut room))?;
+                self.take_over(buffer, limit)?;
+                return Poll::Ready(Ok(read));
+            }
             let mut chunk = [MaybeUninit::uninit(); CHUNK_BYTES];
             let mut chunk = ReadBuf::uninit(&mut chunk);
             if self.half_read() == 0 {
@@ -269,6 +291,30 @@ impl FrameReader {
             self.mark();
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Takes in what was read where a large frame was expected: as it is, if it begins one.
+    fn take_over(
+        &mut self,
+        buffer: Vec<u8>,
+        limit: &impl Fn(&[u8]) -> usize,
+    ) -> Result<(), ReadError> {
+        if buffer.len() <= CHUNK_BYTES {
+            // Little is copied, and does not keep all that room.
+            return self.feed(&buffer, limit);
+        }
+        let rest = self.feed_head(&buffer)?.len();
+        let start = buffer.len() - rest;
+        let Some(partial) = self.body.as_mut().filter(|partial| partial.length >= rest) else {
+            return self.feed(buffer.get(start..).unwrap_or_default(), limit);
+        };
+        partial.frame.buffer = buffer;
+        partial.frame.start = start;
+        partial.frame.lease.take(rest);
+        self.check(limit)?;
+        self.complete();
+        self.mark();
+        Ok(())
     }
 
     /// Takes bytes in.
@@ -314,6 +360,7 @@ impl FrameReader {
         self.head_len = 0;
         let frame = Frame {
             buffer: Vec::new(),
+            start: 0,
             lease: self.budget.lease(),
         };
         self.body = Some(Partial { length, frame });
@@ -329,7 +376,7 @@ impl FrameReader {
             return Ok(());
         };
         match frame
-            .buffer
+            .as_ref()
             .first_chunk::<PREFIX_BYTES>()
             .map(|prefix| limit(prefix))
         {
@@ -345,6 +392,14 @@ impl FrameReader {
     fn complete(&mut self) -> bool {
         let partial = self.body.take_if(|partial| partial.missing() == 0);
         let is_complete = partial.is_some();
+        if let Some(Partial { length, .. }) = partial {
+            let is_large = length > CHUNK_BYTES;
+            self.expected = if is_large {
+                (HEAD_BYTES + length).min(LARGE_BYTES)
+            } else {
+                0
+            };
+        }
         self.whole.extend(partial.map(|partial| partial.frame));
         is_complete
     }
@@ -410,7 +465,7 @@ fn poll_rest(
 
 impl Partial {
     fn missing(&self) -> usize {
-        self.length - self.frame.buffer.len()
+        self.length - self.frame.len()
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -421,12 +476,12 @@ impl Partial {
 
     /// Whether it is worth a read into its own buffer.
     fn is_large(&self) -> bool {
-        self.frame.buffer.len() >= CHUNK_BYTES && self.missing() > CHUNK_BYTES
+        self.frame.len() >= CHUNK_BYTES && self.missing() > CHUNK_BYTES
     }
 
     /// Room for the next read of a large frame.
     fn room(&mut self) -> usize {
-        let first = LARGE_BYTES.saturating_sub(self.frame.buffer.len());
+        let first = LARGE_BYTES.saturating_sub(self.frame.len());
         self.reserve(first.max(CHUNK_BYTES));
         let buffer = &self.frame.buffer;
         (buffer.capacity() - buffer.len())
@@ -439,8 +494,95 @@ impl Partial {
         let buffer = &mut self.frame.buffer;
         let needed = buffer.len() + more;
         if needed > buffer.capacity() {
-            let wanted = needed.max(2 * buffer.len()).min(self.length);
+            let wanted = needed
+                .max(2 * buffer.len())
+                .min(self.frame.start + self.length);
             buffer.reserve_exact(wanted.saturating_sub(buffer.len()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    const BUDGET: usize = 64 * 1024 * 1024;
+
+    /// Frames of these lengths, sent in pieces of these lengths by turns, as they are read.
+    async fn read_back(lengths: &[usize], pieces: &[usize]) -> Vec<Vec<u8>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        sender.set_nodelay(true).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let bytes: Vec<u8> = sent(lengths).into_iter().flatten().collect();
+        let pieces = pieces.to_vec();
+        tokio::spawn(async move {
+            let mut rest = bytes.as_slice();
+            for piece in pieces.into_iter().cycle() {
+                let (now, later) = rest.split_at(piece.min(rest.len()));
+                sender.write_all(now).await.unwrap();
+                rest = later;
+                if rest.is_empty() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let budget = Budget::new(BUDGET);
+        let mut reader = FrameReader::new(Arc::clone(&budget), &Limits::default());
+        let (mut alarm, mut frames) = (Alarm::default(), Vec::new());
+        while let Some(frame) = reader
+            .next(&mut stream, &mut alarm, true, |_| usize::MAX)
+            .await
+            .unwrap()
+        {
+            let (length, room) = (frame.len(), frame.buffer.capacity());
+            assert!(
+                room <= (2 * length).max(HEAD_BYTES + LARGE_BYTES),
+                "{room} for {length}"
+            );
+            frames.push(frame.as_ref().to_vec());
+        }
+        assert!(budget.holds(BUDGET as i64), "every byte was given back");
+        frames
+    }
+
+    /// Frames with their lengths before them.
+    fn sent(lengths: &[usize]) -> Vec<Vec<u8>> {
+        let frame = |(index, length): (usize, &usize)| {
+            let head = u32::try_from(*length).unwrap().to_be_bytes();
+            let body = (0..*length).map(|at| (at * 7 + index) as u8);
+            head.into_iter().chain(body).collect()
+        };
+        lengths.iter().enumerate().map(frame).collect()
+    }
+
+    #[tokio::test]
+    async fn frames_of_all_lengths_come_whole_however_they_were_cut() {
+        let even = [65_600; 8];
+        let mixed = [
+            70_000, 70_000, 5, 70_000, 0, 30_000, 90_000, 20_480, 20_481, 1_000_000, 3, 25_000,
+            25_004, 24_996, 400_000, 21_000, 2,
+        ];
+        for lengths in [&even[..], &mixed] {
+            for pieces in [
+                &[3_000_000][..],
+                &[65_604],
+                &[1, 65_603],
+                &[20_000, 3, 1],
+                &[81_924, 7],
+            ] {
+                let expected: Vec<_> = sent(lengths)
+                    .iter()
+                    .map(|frame| frame[4..].to_vec())
+                    .collect();
+                let frames = read_back(lengths, pieces).await;
+                assert!(frames == expected, "{lengths:?} in {pieces:?}");
+            }
         }
     }
 }
