@@ -19,6 +19,9 @@ const SLOT_BYTES: u64 = 24;
 /// Kafka's bound for one thread's share of the memory.
 const BYTES_MAX: u64 = i32::MAX as u64;
 
+/// Slots that may share a page of memory, about.
+const SLOTS_PER_PAGE: usize = 4096 / SLOT_BYTES as usize;
+
 /// Keys that are asked for together: more than a processor waits for at a time, and few enough for
 /// their slots to stay with it until they are looked at.
 pub(super) const GROUP: usize = 64;
@@ -32,6 +35,8 @@ pub(super) struct KeyMap {
     reached: Offset,
     /// Two halves of a hash, and an offset plus one: 0 is an empty slot.
     slots: Vec<[u64; 3]>,
+    /// In which pages of that memory something was written, about; bits.
+    touched: Vec<u64>,
     keys: usize,
     keys_max: usize,
     /// Up to here, inclusive, the log is in the map; -1 for nowhere.
@@ -61,6 +66,7 @@ impl KeyMap {
             noted: Vec::with_capacity(GROUP),
             reached: Offset(-1),
             slots: vec![[0; 3]; slots],
+            touched: vec![0; slots / (SLOTS_PER_PAGE * 64) + 1],
             keys: 0,
             keys_max: keys_max.clamp(1, slots),
             latest: Offset(-1),
@@ -106,12 +112,9 @@ impl KeyMap {
     pub(super) fn settle(&mut self) -> bool {
         let noted = std::mem::take(&mut self.noted);
         for (hash, _) in &noted {
-            // A page of memory that is first read and then written comes twice from the system.
-            let slot = self.first_slot(*hash);
-            if let Some([low, _, offset]) = self.slots.get_mut(slot) {
-                (*low, *offset) = std::hint::black_box((*low, *offset));
-            }
+            self.touch(self.first_slot(*hash));
         }
+        self.fetch(noted.iter().map(|(hash, _)| *hash));
         let settled = noted.iter().all(|(hash, offset)| self.put(*hash, *offset));
         if settled {
             self.latest = self.latest.max(self.reached);
@@ -121,12 +124,29 @@ impl KeyMap {
         settled
     }
 
+    /// Has the memory around a slot come from the system by a write, if nothing there was written
+    /// yet: a page that is read first comes twice.
+    fn touch(&mut self, slot: usize) {
+        let page = slot / SLOTS_PER_PAGE;
+        let bit = 1_u64 << (page % 64);
+        if let Some(touched) = self.touched.get_mut(page / 64)
+            && *touched & bit == 0
+            && let Some(entry) = self.slots.get_mut(slot)
+        {
+            *touched |= bit;
+            *entry = [0; 3];
+        }
+    }
+
     fn put(&mut self, hash: u128, offset: Offset) -> bool {
         if self.keys >= self.keys_max {
             return false;
         }
-        let (slot, before) = self.probe(hash);
-        let Some(entry) = slot.and_then(|slot| self.slots.get_mut(slot)) else {
+        let (Some(slot), before) = self.probe(hash) else {
+            return false;
+        };
+        self.touch(slot);
+        let Some(entry) = self.slots.get_mut(slot) else {
             return false;
         };
         *entry = [hash as u64, (hash >> 64) as u64, stored(offset)];
