@@ -350,6 +350,13 @@ impl PartitionRepair<'_> {
         let mut writer =
             SegmentWriter::create(self.io, self.dir, swap, INDEX_INTERVAL_BYTES, WRITE_BYTES)
                 .map_err(at(self.dir))?;
+        // Where there is none, or one that makes no sense, the next start is to judge that, too.
+        let aborted = self.aborted(plan.base);
+        if aborted.is_some() {
+            writer = writer
+                .with_txn_index(self.io, self.dir)
+                .map_err(at(self.dir))?;
+        }
         let mut position = 0;
         for stretch in &plan.stretches {
             let bytes = &stretch.repaired.bytes;
@@ -367,7 +374,6 @@ impl PartitionRepair<'_> {
         }
         // Whatever lies behind the last batch is for the next start to judge.
         let end = self.copy(&*file, position..len, plan.base, &mut writer)?;
-        let aborted = self.aborted(plan.base);
         for entry in aborted.iter().flatten() {
             writer.add_aborted(*entry);
         }
@@ -378,11 +384,6 @@ impl PartitionRepair<'_> {
             let tail = tail.and_then(|tail| read_exact(&*file, end, tail));
             tail.and_then(|tail| log.write_all_at(&[&tail], new_len))
                 .map_err(at(&path))?;
-        }
-        if aborted.is_none() {
-            // There is none, or one that makes no sense: for the next start to judge, too.
-            let index = swap.cleaned_path(self.dir, SegmentFile::TxnIndex);
-            self.io.remove_file(&index).map_err(at(&index))?;
         }
         self.check(swap, plan.base, new_len)?;
         Ok(written.files)

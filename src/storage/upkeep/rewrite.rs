@@ -22,8 +22,8 @@ pub(in crate::storage) struct SegmentWriter {
     log: Arc<dyn File>,
     offset_index: Arc<dyn File>,
     time_index: Arc<dyn File>,
-    /// Often empty, where Kafka has no file: it takes the place of an old one that is not.
-    txn_index: Arc<dyn File>,
+    /// Where an old one is to be replaced, even if this one is empty.
+    txn_index: Option<Arc<dyn File>>,
     index: MemoryIndex,
     aborted: Vec<AbortedEntry>,
     index_interval_bytes: u64,
@@ -45,17 +45,15 @@ impl SegmentWriter {
         index_interval_bytes: u64,
         piece_bytes: usize,
     ) -> io::Result<Self> {
-        let create = |kind: SegmentFile| {
-            let file = io.open(&swap.cleaned_path(dir, kind), OpenMode::Create)?;
-            file.set_len(0)?;
-            io::Result::Ok(file)
-        };
+        let create = |kind| create(io, &swap.cleaned_path(dir, kind));
+        // What an earlier attempt left there would become this segment's.
+        discard(io, &swap.cleaned_path(dir, SegmentFile::TxnIndex))?;
         Ok(Self {
             swap,
             log: create(SegmentFile::Log)?,
             offset_index: create(SegmentFile::OffsetIndex)?,
             time_index: create(SegmentFile::TimeIndex)?,
-            txn_index: create(SegmentFile::TxnIndex)?,
+            txn_index: None,
             index: MemoryIndex::default(),
             aborted: Vec::new(),
             index_interval_bytes,
@@ -65,26 +63,32 @@ impl SegmentWriter {
         })
     }
 
+    /// Creates a transaction index, too: where one of the segments that are replaced has one.
+    pub(in crate::storage) fn with_txn_index(
+        mut self,
+        io: &dyn Io,
+        dir: &Path,
+    ) -> io::Result<Self> {
+        let path = self.swap.cleaned_path(dir, SegmentFile::TxnIndex);
+        self.txn_index = Some(create(io, &path)?);
+        Ok(self)
+    }
+
     /// Has everything written through something, by which it may be counted.
     pub(in crate::storage) fn through(self, wrap: impl Fn(Arc<dyn File>) -> Arc<dyn File>) -> Self {
         Self {
             log: wrap(self.log),
             offset_index: wrap(self.offset_index),
             time_index: wrap(self.time_index),
-            txn_index: wrap(self.txn_index),
+            txn_index: self.txn_index.map(wrap),
             ..self
         }
     }
 
     /// Removes the files of one that was not finished.
     pub(in crate::storage) fn remove(io: &dyn Io, dir: &Path, swap: Swap) -> io::Result<()> {
-        for kind in SegmentFile::ALL {
-            match io.remove_file(&swap.cleaned_path(dir, kind)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
+        (SegmentFile::ALL.into_iter())
+            .try_for_each(|kind| discard(io, &swap.cleaned_path(dir, kind)))
     }
 
     /// Adds a whole batch, whose header is `header`. Batches come in the order of their offsets.
@@ -128,7 +132,8 @@ impl SegmentWriter {
             .note(self.swap.base, header, position, self.index_interval_bytes);
     }
 
-    /// Adds an aborted transaction whose marker is in the segment, in the order of the markers.
+    /// Adds an aborted transaction whose marker is in the segment, in the order of the markers. It
+    /// has a transaction index then.
     pub(in crate::storage) fn add_aborted(&mut self, entry: AbortedEntry) {
         self.aborted.push(entry);
     }
@@ -153,14 +158,34 @@ impl SegmentWriter {
         let times = time_index::encode(&self.index.times);
         self.offset_index.write_all_at(&[&offsets], 0)?;
         self.time_index.write_all_at(&[&times], 0)?;
-        self.txn_index
-            .write_all_at(&[&txn_index::encode(&self.aborted)], 0)?;
+        match &self.txn_index {
+            Some(file) => file.write_all_at(&[&txn_index::encode(&self.aborted)], 0)?,
+            None if self.aborted.is_empty() => {}
+            None => return Err(io::Error::other("aborted transactions without an index")),
+        }
         let Swap { base, end } = self.swap;
         let entries = (self.index.offset_count(), self.index.times.len());
         let aborted = AbortedIndex::in_file(&self.aborted);
         Ok(Written {
             segment: Segment::replacement(number, base, end, self.position, entries, aborted),
-            files: vec![self.log, self.offset_index, self.time_index, self.txn_index],
+            files: [self.log, self.offset_index, self.time_index]
+                .into_iter()
+                .chain(self.txn_index)
+                .collect(),
         })
     }
+}
+
+/// Removes a file that may not be there.
+fn discard(io: &dyn Io, path: &Path) -> io::Result<()> {
+    match io.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn create(io: &dyn Io, path: &Path) -> io::Result<Arc<dyn File>> {
+    let file = io.open(path, OpenMode::Create)?;
+    file.set_len(0)?;
+    Ok(file)
 }

@@ -150,16 +150,17 @@ impl Pass<'_> {
             return Err(CleanError::Io(std::io::ErrorKind::StorageFull.into()));
         }
         let config = context.config.load_full();
+        let aborts = !self.log.aborted_between(base, end)?.is_empty();
         let created = {
             // The deletion waits for this lock, so the name is this partition's.
             let _upkeep = self.log.begin_upkeep()?;
-            SegmentWriter::create(
-                &*core.io,
-                &context.path,
-                swap,
-                config.index_interval_bytes,
-                self.buffer_bytes,
-            )
+            let (io, dir) = (&*core.io, &context.path);
+            let (interval, piece) = (config.index_interval_bytes, self.buffer_bytes);
+            let writer = SegmentWriter::create(io, dir, swap, interval, piece);
+            match aborts {
+                true => writer.and_then(|writer| writer.with_txn_index(io, dir)),
+                false => writer,
+            }
         };
         let written = created.map_err(CleanError::from).and_then(|writer| {
             let mut writer = writer.through(|file| {
