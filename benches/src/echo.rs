@@ -2,7 +2,7 @@
 
 use std::io;
 
-use klamm::wire::{DecodeError, Reader};
+use klamm::wire::{DecodeError, Reader, crc32c};
 
 use crate::protocol::{self, Produce};
 use crate::serve::{Floor, Peer};
@@ -57,7 +57,7 @@ pub(crate) fn field<const N: usize>(batch: &[u8], at: usize) -> [u8; N] {
 pub(crate) fn check_crc(batch: &[u8]) -> io::Result<()> {
     let covered = batch.get(COVERED_AT..).unwrap_or_default();
     let stored = u32::from_be_bytes(field(batch, CRC_AT));
-    sound(crc32c::crc32c(covered) == stored, "checksum")
+    sound(crc32c(covered) == stored, "checksum")
 }
 
 fn sound(holds: bool, what: &str) -> io::Result<()> {

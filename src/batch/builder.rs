@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::wire;
 
 use super::codec::{Codec, Encoder, Level};
 use super::header::{
@@ -237,7 +238,7 @@ pub(super) fn seal_in_place(
         .and_then(|length| i32::try_from(length).ok())
         .ok_or(BuildError::TooLarge(batch.len()))?;
     put_header(&header, batch);
-    header.crc = crc32c::crc32c(batch.get(ATTRIBUTES_AT..).unwrap_or_default());
+    header.crc = wire::crc32c(batch.get(ATTRIBUTES_AT..).unwrap_or_default());
     put_header(&header, batch);
     Ok(header)
 }

@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use crate::model::limits::BATCH_HEADER_LENGTH;
 use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::wire;
 
 use super::codec::{Codec, UnknownCodec};
 
@@ -225,7 +226,7 @@ impl BatchHeader {
         batch
             .get(..self.total_len())
             .and_then(|batch| batch.get(ATTRIBUTES_AT..))
-            .is_some_and(|covered| crc32c::crc32c(covered) == self.crc)
+            .is_some_and(|covered| wire::crc32c(covered) == self.crc)
     }
 }
 

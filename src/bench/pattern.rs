@@ -7,6 +7,7 @@ use super::stamp::Stamp;
 use crate::batch::{BatchBuilder, BatchHeader, BuildError, Level};
 use crate::model::Timestamp;
 use crate::model::limits::BATCH_HEADER_LENGTH;
+use crate::wire;
 
 /// Where the checksum of a header is, and the first byte that it covers.
 const CRC_AT: std::ops::Range<usize> = 17..21;
@@ -49,11 +50,11 @@ impl Pattern {
         let records = built.bytes.get(BATCH_HEADER_LENGTH..).unwrap_or_default();
         let mut shift = [0; 32];
         for (bit, shifted) in shift.iter_mut().enumerate() {
-            *shifted = crc32c::crc32c_combine(1 << bit, 0, records.len());
+            *shifted = wire::crc32c_combine(1 << bit, 0, records.len());
         }
         Ok(Self {
             header: built.header,
-            records_crc: crc32c::crc32c(records),
+            records_crc: wire::crc32c(records),
             records: Arc::from(records),
             shift,
         })
@@ -79,7 +80,7 @@ impl Pattern {
         let mut header = self.header;
         stamp.put(&mut header);
         let mut bytes = header.encode();
-        let crc = crc32c::crc32c(bytes.get(COVERED_AT..).unwrap_or_default());
+        let crc = wire::crc32c(bytes.get(COVERED_AT..).unwrap_or_default());
         let crc = self.behind(crc) ^ self.records_crc;
         if let Some(field) = bytes.get_mut(CRC_AT) {
             field.copy_from_slice(&crc.to_be_bytes());

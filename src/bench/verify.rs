@@ -221,6 +221,7 @@ mod tests {
     use super::*;
     use crate::batch::BatchBuilder;
     use crate::model::{LeaderEpoch, Offset, Timestamp};
+    use crate::wire;
 
     /// Batch `number` of producer 1, with two records, at this offset.
     fn batch(offset: i64, number: u32) -> Vec<u8> {
@@ -236,7 +237,7 @@ mod tests {
         stamp.put(&mut built.header);
         let mut bytes = built.bytes.to_vec();
         bytes[..61].copy_from_slice(&built.header.encode());
-        built.header.crc = crc32c::crc32c(&bytes[21..]);
+        built.header.crc = wire::crc32c(&bytes[21..]);
         bytes[..61].copy_from_slice(&built.header.encode());
         bytes[..16].copy_from_slice(&built.patched_prefix(Offset(offset), LeaderEpoch(0)));
         bytes
@@ -320,7 +321,7 @@ mod tests {
         header.record_count = 3;
         let mut bad = good;
         bad[..61].copy_from_slice(&header.encode());
-        header.crc = crc32c::crc32c(&bad[21..]);
+        header.crc = wire::crc32c(&bad[21..]);
         bad[..61].copy_from_slice(&header.encode());
         let mut verifier = verifier();
         feed(&mut verifier, &bad);

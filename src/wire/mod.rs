@@ -1,7 +1,7 @@
 //! Kafka's primitives, and the record schemas of the metadata log.
 //!
-//! *Owns:* [`Reader`] and [`Writer`] of Kafka's primitive types, the `schema!` table that describes
-//! a record once, the rows of the metadata log ([`metadata`]) and of control batches
+//! *Owns:* [`Reader`] and [`Writer`] of Kafka's primitive types, their checksum ([`crc32c`]), the
+//! `schema!` table that describes a record once, the rows of the metadata log ([`metadata`]) and of control batches
 //! ([`control`]). *May use:* `model`. *Must not know:* requests, sockets, files.
 //!
 //! *Invariants:* decoding any bytes ends in a value or an error, never in a panic; a count or
@@ -11,6 +11,7 @@
 //! A new record is a row: a `schema!` entry with its fields, versions and tags as Kafka's JSON
 //! schema has them, and a line in the record set that gives it its key.
 
+mod checksum;
 mod error;
 mod field;
 mod fuzz;
@@ -23,6 +24,7 @@ pub mod control;
 pub mod groups;
 pub mod metadata;
 
+pub use checksum::{crc32c, crc32c_combine};
 pub use error::{DecodeError, EncodeError};
 pub use field::Field;
 pub use fuzz::decode_any;

@@ -24,6 +24,7 @@
 use std::collections::HashMap;
 
 use crate::model::{Offset, PartitionId, TopicId, TopicPartition};
+use crate::wire;
 
 /// Records begin at multiples of this: a page, and no less than a sector of any disk.
 pub const BLOCK_BYTES: usize = 4096;
@@ -98,7 +99,7 @@ impl Record {
             let position = u32::try_from(point.position).unwrap_or(u32::MAX);
             bytes.extend_from_slice(&position.to_be_bytes());
         }
-        let crc = crc32c::crc32c(&bytes);
+        let crc = wire::crc32c(&bytes);
         bytes.splice(..0, MAGIC.into_iter().chain(crc.to_be_bytes()));
         bytes.resize(blocks(self.entries.len()) * BLOCK_BYTES, 0);
         bytes
@@ -121,7 +122,7 @@ impl Record {
             .checked_mul(ENTRY_LENGTH)?
             .checked_add(HEADER_LENGTH)?;
         let covered = bytes.get(COVERED_AT..end)?;
-        if magic != MAGIC || crc32c::crc32c(covered) != crc {
+        if magic != MAGIC || wire::crc32c(covered) != crc {
             return None;
         }
         let (entries, _) = bytes.get(HEADER_LENGTH..end)?.as_chunks();

@@ -14,6 +14,7 @@
 //! One batch a producer: what retries need beyond it is read back from the log.
 
 use crate::model::Timestamp;
+use crate::wire;
 
 use super::{Fields, Malformed};
 
@@ -61,7 +62,7 @@ pub fn encode(entries: &[SnapshotEntry]) -> Vec<u8> {
     }
     let mut content = Vec::with_capacity(COVERED_AT + covered.len());
     content.extend_from_slice(&VERSION.to_be_bytes());
-    content.extend_from_slice(&crc32c::crc32c(&covered).to_be_bytes());
+    content.extend_from_slice(&wire::crc32c(&covered).to_be_bytes());
     content.extend_from_slice(&covered);
     content
 }
@@ -74,7 +75,7 @@ pub fn decode(content: &[u8]) -> Result<Vec<SnapshotEntry>, Malformed> {
         return Err(Malformed::Version(i64::from(version)));
     }
     let crc = u32::from_be_bytes(fields.take()?);
-    if crc32c::crc32c(fields.0) != crc {
+    if wire::crc32c(fields.0) != crc {
         return Err(Malformed::Checksum);
     }
     let count = usize::try_from(i32::from_be_bytes(fields.take()?)).unwrap_or(usize::MAX);
@@ -148,7 +149,7 @@ mod tests {
     fn a_count_that_lies_is_refused_before_anything_is_allocated() {
         let mut content = encode(&[]);
         content[6..10].copy_from_slice(&i32::MAX.to_be_bytes());
-        let crc = crc32c::crc32c(&content[6..]);
+        let crc = wire::crc32c(&content[6..]);
         content[2..6].copy_from_slice(&crc.to_be_bytes());
         assert!(matches!(decode(&content), Err(Malformed::Field(_))));
     }

@@ -13,6 +13,7 @@
 //! ```
 
 use crate::model::{Offset, PartitionId, TopicId, TopicPartition};
+use crate::wire;
 
 use super::{Malformed, number};
 
@@ -48,7 +49,7 @@ pub fn encode(partition: TopicPartition, indexes: &[IndexSummary]) -> String {
         })
         .collect();
     let covered = format!("{topic} {number}\n{}\n{lines}", indexes.len());
-    let crc = crc32c::crc32c(covered.as_bytes());
+    let crc = wire::crc32c(covered.as_bytes());
     format!("{VERSION}\n{crc:x}\n{covered}")
 }
 
@@ -60,7 +61,7 @@ pub fn decode(content: &str) -> Result<(TopicPartition, Vec<IndexSummary>), Malf
         return Err(Malformed::Version(version));
     }
     let (crc, covered) = rest.split_once('\n').ok_or(Malformed::Short)?;
-    if hexadecimal(crc)? != crc32c::crc32c(covered.as_bytes()) {
+    if hexadecimal(crc)? != wire::crc32c(covered.as_bytes()) {
         return Err(Malformed::Checksum);
     }
     let mut lines = covered.lines();

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::batch::EndMarker;
 use crate::io::{File, OpenMode};
 use crate::model::Offset;
+use crate::wire;
 
 use crate::storage::format::names::SegmentFile;
 use crate::storage::format::txn_index::{self, AbortedEntry};
@@ -67,7 +68,7 @@ impl Summary {
     fn of(entries: &[AbortedEntry]) -> Self {
         Self {
             entries: entries.len(),
-            crc: crc32c::crc32c(&txn_index::encode(entries)),
+            crc: wire::crc32c(&txn_index::encode(entries)),
         }
     }
 }
@@ -287,7 +288,7 @@ fn read_told(file: &dyn File, told: Summary) -> io::Result<Option<Vec<AbortedEnt
         return Ok(None);
     }
     let bytes = read_exact(file, 0, len)?;
-    let whole = crc32c::crc32c(&bytes) == told.crc;
+    let whole = wire::crc32c(&bytes) == told.crc;
     Ok(txn_index::decode(&bytes).ok().filter(|_| whole))
 }
 
