@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main → cli → {server → kafka → net → broker → catalog → storage → {batch, io}, bench}
-//!      → {wire, model, config, clock}
+//!      → {wire, model, config, clock, wake}
 //! ```
 //!
 //! Start with `docs/ARCHITECTURE.md`, which names the file for every API and every byte on disk.
@@ -24,6 +24,7 @@ pub mod model;
 pub mod net;
 pub mod server;
 pub mod storage;
+pub mod wake;
 pub mod wire;
 
 pub use model::{Offset, Timestamp, TopicId};

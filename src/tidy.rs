@@ -9,21 +9,24 @@ use std::path::{Path, PathBuf};
 /// For each room, the rooms that its files may name besides itself.
 ///
 /// Each row is the row of the rooms it stands on plus those rooms themselves; siblings
-/// (`batch` and `io`; `wire`, `model`, `config`, `clock`) only name `model`.
+/// (`batch` and `io`; `wire`, `model`, `config`, `clock`, `wake`) only name `model`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
+    ("wake", &[]),
     ("wire", &["model"]),
     ("config", &["model"]),
     ("batch", &["wire", "model", "config", "clock"]),
     ("io", &["wire", "model", "config", "clock"]),
     (
         "storage",
-        &["batch", "io", "wire", "model", "config", "clock"],
+        &["batch", "io", "wire", "model", "config", "clock", "wake"],
     ),
     (
         "catalog",
-        &["storage", "batch", "io", "wire", "model", "config", "clock"],
+        &[
+            "storage", "batch", "io", "wire", "model", "config", "clock", "wake",
+        ],
     ),
     ("coordinator", &["wire", "model", "config"]),
     (
@@ -38,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "config",
             "clock",
+            "wake",
         ],
     ),
     (
@@ -53,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "config",
             "clock",
+            "wake",
         ],
     ),
     (
@@ -68,6 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "config",
             "clock",
+            "wake",
         ],
     ),
     (
@@ -85,6 +91,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "config",
             "clock",
+            "wake",
         ],
     ),
     ("bench", &["batch", "wire", "model", "config", "clock"]),
@@ -105,6 +112,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "config",
             "clock",
+            "wake",
         ],
     ),
 ];

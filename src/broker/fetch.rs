@@ -1,20 +1,19 @@
 //! Reading records of many partitions at once, waiting for them where there are none yet.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use smallvec::SmallVec;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 
 use super::Broker;
 use super::offsets::epoch_end;
 use super::partitions::{PartitionError, check_leader_epoch};
 use crate::model::{LeaderEpoch, NodeId, Offset, TopicPartition};
-use crate::storage::{
-    AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes, Subscription,
-};
+use crate::storage::{AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes};
 
 /// How much to read, and how long to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,14 +83,19 @@ pub type FetchResult = Result<Fetched, FetchError>;
 /// The answer: one part for each partition that was asked for. Many consumers have one partition.
 pub type FetchResults = SmallVec<[FetchResult; 1]>;
 
-/// The offsets of partitions; `None` where they cannot be read.
-type Seen = SmallVec<[Option<Offsets>; 1]>;
-
 /// There is not what a fetch waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct NotEnough {
-    /// What the partitions were like before that was found.
-    pub seen: Seen,
+    /// The partitions, as far as they are there, and how often they had changed before that was
+    /// found.
+    logs: SmallVec<[Option<Seen>; 1]>,
+}
+
+/// A partition, and how often it had changed when it was looked at.
+#[derive(Debug)]
+struct Seen {
+    log: Arc<Partition>,
+    changes: u64,
 }
 
 impl Broker {
@@ -104,7 +108,7 @@ impl Broker {
     pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> FetchResults {
         match self.fetch_at_once(from, options) {
             Ok(results) => results,
-            Err(NotEnough { seen }) => self.fetch_later(from, options, seen).await,
+            Err(found) => fetch_later(from, options, found).await,
         }
     }
 
@@ -117,82 +121,43 @@ impl Broker {
         from: &[FetchFrom],
         options: FetchOptions,
     ) -> Result<FetchResults, NotEnough> {
-        let reader = Reader::new(self, from, options);
-        // Before the read: what changes during it is seen to have changed.
-        let seen = reader.offsets();
+        let mut reader = Reader::new(self, from, options);
         let results = reader.read();
         match reader.is_enough(&results) {
             true => Ok(results),
             // What was read would keep files open for the length of the wait.
-            false => Err(NotEnough { seen }),
-        }
-    }
-
-    /// The part of [`fetch`](Self::fetch) that waits, from now on, for a change of what was `seen`.
-    pub async fn fetch_later(
-        &self,
-        from: &[FetchFrom],
-        options: FetchOptions,
-        seen: Seen,
-    ) -> FetchResults {
-        let deadline = Instant::now() + options.max_wait;
-        let reader = Reader::new(self, from, options);
-        let logs = reader.sources.iter().filter_map(|(_, log)| log.as_deref());
-        let changes = Changes::of(logs);
-        let mut told = false;
-        loop {
-            // From here on nothing is missed; it may have changed before.
-            let mut change = std::pin::pin!(changes.next());
-            change.as_mut().enable();
-            if told || reader.offsets() != seen {
-                let results = reader.read();
-                if reader.is_enough(&results) {
-                    return results;
-                }
-            }
-            if timeout_at(deadline, change).await.is_err() {
-                return reader.read();
-            }
-            told = true;
+            false => Err(NotEnough {
+                logs: reader.into_logs(),
+            }),
         }
     }
 }
 
-/// Changes of the partitions that a fetch waits for.
-enum Changes<'a> {
-    /// Of the only one.
-    One(&'a Partition),
-    /// Of any of several, which all notify the same.
-    Any {
-        waiter: Arc<Notify>,
-        _subscriptions: Vec<Subscription>,
-    },
-}
-
-impl<'a> Changes<'a> {
-    fn of(logs: impl Iterator<Item = &'a Partition>) -> Self {
-        let logs: SmallVec<[_; 1]> = logs.collect();
-        if let [log] = *logs {
-            return Self::One(log);
+/// The part of [`Broker::fetch`] that waits, from now on, for a change since it was `found` that
+/// there is not enough.
+pub async fn fetch_later(
+    from: &[FetchFrom],
+    options: FetchOptions,
+    found: NotEnough,
+) -> FetchResults {
+    let deadline = Instant::now() + options.max_wait;
+    let mut reader = Reader {
+        sources: from.iter().zip(found.logs).collect(),
+        options,
+    };
+    loop {
+        if timeout_at(deadline, reader.changed()).await.is_err() {
+            return reader.read();
         }
-        let waiter = Arc::new(Notify::new());
-        Self::Any {
-            _subscriptions: logs.iter().map(|log| log.subscribe(&waiter)).collect(),
-            waiter,
-        }
-    }
-
-    /// The next one.
-    fn next(&self) -> Notified<'_> {
-        match self {
-            Self::One(log) => log.changed(),
-            Self::Any { waiter, .. } => waiter.notified(),
+        let results = reader.read();
+        if reader.is_enough(&results) {
+            return results;
         }
     }
 }
 
 /// A partition of a fetch, and its log if there is one.
-type Source<'a> = (&'a FetchFrom, Option<Arc<Partition>>);
+type Source<'a> = (&'a FetchFrom, Option<Seen>);
 
 /// The partitions of one fetch with their logs.
 struct Reader<'a> {
@@ -202,57 +167,51 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(broker: &Broker, from: &'a [FetchFrom], options: FetchOptions) -> Self {
-        let log = |from: &FetchFrom| broker.store.partition(&from.partition);
+        let log = |from: &FetchFrom| {
+            let log = broker.store.partition(&from.partition)?;
+            Some(Seen { log, changes: 0 })
+        };
         Self {
             sources: from.iter().map(|from| (from, log(from))).collect(),
             options,
         }
     }
 
-    /// What has to change before a read finds something else; `None` where it fails.
-    fn offsets(&self) -> SmallVec<[Option<Offsets>; 1]> {
-        let logs = self.sources.iter().map(|(_, log)| log.as_ref());
-        logs.map(|log| log?.offsets().ok()).collect()
+    /// The logs, and how often they had changed before the last read.
+    fn into_logs(self) -> SmallVec<[Option<Seen>; 1]> {
+        self.sources.into_iter().map(|(_, seen)| seen).collect()
     }
 
-    fn read(&self) -> FetchResults {
+    /// Ends when one of the partitions has changed since the last read.
+    async fn changed(&self) {
+        let logs = self.sources.iter().filter_map(|(_, seen)| seen.as_ref());
+        let changes = logs.map(|seen| seen.log.changed(seen.changes));
+        let mut changes: SmallVec<[_; 1]> = changes.collect();
+        poll_fn(|cx| {
+            let mut polled = changes.iter_mut().map(|change| change.poll_unpin(cx));
+            match polled.any(|polled| polled.is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    fn read(&mut self) -> FetchResults {
         let mut left = self.options.max_bytes;
         // One batch goes beyond the limits, if nothing was found before it.
         let mut at_least_one = true;
-        let read = |(from, log): &Source<'_>| {
-            let log = log.as_ref().ok_or(PartitionError::Unknown)?;
-            let fetched = self.read_one(log, from, left.min(from.max_bytes), at_least_one)?;
+        let options = self.options;
+        let read = |(from, seen): &mut Source<'_>| {
+            let Seen { log, changes } = seen.as_mut().ok_or(PartitionError::Unknown)?;
+            // Before the read: what changes during it is seen to have changed.
+            *changes = log.changes();
+            let fetched = read_one(options, log, from, left.min(from.max_bytes), at_least_one)?;
             at_least_one &= fetched.records.is_empty();
             left = left.saturating_sub(fetched.records.len());
             Ok(fetched)
         };
-        self.sources.iter().map(read).collect()
-    }
-
-    fn read_one(
-        &self,
-        log: &Partition,
-        from: &FetchFrom,
-        max_bytes: usize,
-        at_least_one: bool,
-    ) -> FetchResult {
-        check_leader_epoch(log, from.current_leader_epoch)?;
-        if let Some(replica) = self.options.replica {
-            return Err(FetchError::UnknownReplica(replica));
-        }
-        if let Some(epoch) = from.last_fetched_epoch
-            && let Some(fetched) = divergence(log, from.offset, epoch)?
-        {
-            return Ok(fetched);
-        }
-        let read = log.read(from.offset, max_bytes, at_least_one, self.options.isolation)?;
-        Ok(Fetched {
-            records: read.records,
-            offsets: read.offsets,
-            aborted: read.aborted,
-            diverging: None,
-            of_older_segment: read.of_older_segment,
-        })
+        self.sources.iter_mut().map(read).collect()
     }
 
     fn is_enough(&self, results: &[FetchResult]) -> bool {
@@ -266,6 +225,32 @@ impl<'a> Reader<'a> {
             || results.iter().any(ends_the_wait)
             || found(results) >= self.options.min_bytes
     }
+}
+
+fn read_one(
+    options: FetchOptions,
+    log: &Partition,
+    from: &FetchFrom,
+    max_bytes: usize,
+    at_least_one: bool,
+) -> FetchResult {
+    check_leader_epoch(log, from.current_leader_epoch)?;
+    if let Some(replica) = options.replica {
+        return Err(FetchError::UnknownReplica(replica));
+    }
+    if let Some(epoch) = from.last_fetched_epoch
+        && let Some(fetched) = divergence(log, from.offset, epoch)?
+    {
+        return Ok(fetched);
+    }
+    let read = log.read(from.offset, max_bytes, at_least_one, options.isolation)?;
+    Ok(Fetched {
+        records: read.records,
+        offsets: read.offsets,
+        aborted: read.aborted,
+        diverging: None,
+        of_older_segment: read.of_older_segment,
+    })
 }
 
 fn found(results: &[FetchResult]) -> usize {

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
+use crate::wake::Bell;
+
 /// The threads. They end when the last reference to them is dropped, and with them whatever is
 /// still served.
 #[derive(Debug)]
@@ -52,8 +54,13 @@ fn start_one(mut ends: watch::Receiver<()>) -> io::Result<Handle> {
     std::thread::Builder::new()
         .name("klamm-network".to_owned())
         .spawn(move || {
-            // Nothing is ever sent.
-            let _ = runtime.block_on(ends.changed());
+            runtime.block_on(async {
+                tokio::select! {
+                    () = Bell::serve() => {}
+                    // Nothing is ever sent.
+                    _ = ends.changed() => {}
+                }
+            });
             runtime.shutdown_background();
         })?;
     Ok(handle)

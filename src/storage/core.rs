@@ -25,7 +25,6 @@ use crate::storage::log::offsets::Mark;
 use crate::storage::log::pins::Pins;
 use crate::storage::log::segment::Files;
 use crate::storage::log::shared_reads::SharedReads;
-use crate::storage::log::watch::Watch;
 use crate::storage::recovery::damage::{Damage, DamageList, Lost};
 use crate::storage::upkeep::cleaner::{CleanPoints, Cleaner};
 use crate::storage::upkeep::log_starts::LogStarts;
@@ -33,6 +32,7 @@ use crate::storage::upkeep::memory_bound;
 use crate::storage::upkeep::removal::Removal;
 use crate::storage::upkeep::wall_clock::WallClock;
 use crate::storage::upkeep::worker::{Partitions, Upkeep};
+use crate::wake::Waiters;
 
 /// Which part of the open files may wait for a sync, and how many may at least.
 const PINNED_SHARE: usize = 4;
@@ -263,7 +263,7 @@ pub(super) struct Context {
     pub(super) config: ArcSwap<LogConfig>,
     /// Whether room is kept for its records.
     pub(super) may_use_reserve: bool,
-    pub(super) watch: Arc<Watch>,
+    pub(super) waiters: Waiters,
     pub(super) deleted: AtomicBool,
     /// Below it offsets may be missing between batches.
     pub(super) gaps_below: AtomicI64,

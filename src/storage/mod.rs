@@ -33,7 +33,6 @@ mod tests;
 
 pub use log::file_cache::FileCacheStats;
 pub use log::offsets::Offsets;
-pub use log::watch::Subscription;
 pub use options::{CleanerOptions, Durability, LogConfig, PartitionSpec, StoreOptions, Upkeep};
 pub use outcome::{
     AbortedTransaction, AppendError, Appended, Isolation, LogSize, OutOfOrderSequence, ReadError,

@@ -4,8 +4,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 use crate::batch::ValidBatch;
 use crate::model::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
@@ -18,10 +16,10 @@ use super::outcome::{
 use crate::storage::durability::commit::Urgency;
 use crate::storage::log::offsets::Offsets;
 use crate::storage::log::partition_log::Log;
-use crate::storage::log::watch::Subscription;
 use crate::storage::recovery::load;
 use crate::storage::upkeep::cleaner::Cleaner;
 use crate::storage::upkeep::delete_records;
+use crate::wake::Changed;
 
 /// How often an append to a log in memory is tried that finds the memory full.
 const FREE_MEMORY_TRIES: usize = 4;
@@ -102,7 +100,7 @@ impl Partition {
                 self.context.core.files.forget(segment.number);
             }
         }
-        self.context.watch.wake();
+        self.context.waiters.wake();
     }
 
     /// Which partition.
@@ -198,10 +196,9 @@ impl Partition {
         }
         let health = &self.context.core.health;
         loop {
-            let mut changed = std::pin::pin!(self.changed());
-            let mut offline = std::pin::pin!(health.went_offline.notified());
             // From here on no wake-up is missed.
-            changed.as_mut().enable();
+            let changed = self.changed(self.changes());
+            let mut offline = std::pin::pin!(health.went_offline.notified());
             offline.as_mut().enable();
             if log.published().load().committed.offset >= offset {
                 return Ok(());
@@ -294,15 +291,14 @@ impl Partition {
         }
     }
 
-    /// The next change of what a reader may see, or deletion: from the moment it is enabled or
-    /// polled.
-    pub fn changed(&self) -> Notified<'_> {
-        self.context.watch.changed.notified()
+    /// How often what a reader may see has changed; deletion is a change, too. Taken before a look,
+    /// it says to [`changed`](Self::changed) what was seen.
+    pub fn changes(&self) -> u64 {
+        self.context.waiters.count()
     }
 
-    /// Has `waiter` notified at every change of what a reader may see, and at deletion, until
-    /// the subscription is dropped.
-    pub fn subscribe(&self, waiter: &Arc<Notify>) -> Subscription {
-        self.context.watch.clone().subscribe(waiter)
+    /// Ends when there are more changes than that.
+    pub fn changed(&self, since: u64) -> Changed<'_> {
+        self.context.waiters.changed(since)
     }
 }

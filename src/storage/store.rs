@@ -35,6 +35,7 @@ use crate::storage::upkeep::delete_records;
 use crate::storage::upkeep::removal::Doomed;
 use crate::storage::upkeep::trim::{Freed, Haste};
 use crate::storage::upkeep::worker::{self, Partitions, Upkeep};
+use crate::wake::Waiters;
 
 /// Logs that are recovered at the same time.
 const PARALLEL_RECOVERIES: usize = 4;
@@ -247,7 +248,7 @@ impl Store {
             leader_epoch: AtomicI32::new(spec.leader_epoch.0),
             config: ArcSwap::new(spec.config),
             may_use_reserve: spec.may_use_reserve,
-            watch: Arc::default(),
+            waiters: Waiters::default(),
             deleted: AtomicBool::new(false),
         };
         let partition = self
@@ -489,7 +490,7 @@ impl Store {
                     let _ = failure.set(error);
                 }
             }
-            partition.context().watch.wake();
+            partition.context().waiters.wake();
         });
         if let Some(error) = failure.into_inner() {
             return Err(error);
@@ -552,7 +553,7 @@ impl Drop for Store {
         self.core.space.stop();
         // Whoever still waits for a commit must hear that none will come.
         for partition in self.partitions.iter() {
-            partition.context().watch.wake();
+            partition.context().waiters.wake();
         }
     }
 }

@@ -25,7 +25,7 @@ use kafka_protocol::ResponseError;
 use smallvec::SmallVec;
 
 use crate::broker::Broker;
-use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions, FetchResults, NotEnough};
+use crate::broker::fetch::{FetchError, FetchFrom, FetchOptions, FetchResults, fetch_later};
 use crate::catalog::Image;
 use crate::config::keys;
 use crate::kafka::dispatch::{Context, Handler};
@@ -83,9 +83,8 @@ impl Handler for Fetch {
         };
         match asked.context.broker.fetch_at_once(&from, options) {
             Ok(read) => Ok(Reply::Ready(asked.answer(read))),
-            Err(NotEnough { seen }) => Reply::pending(async move {
-                let broker = &asked.context.broker;
-                let read = broker.fetch_later(&from, options, seen).await;
+            Err(found) => Reply::pending(async move {
+                let read = fetch_later(&from, options, found).await;
                 Ok(asked.answer(read))
             }),
         }

@@ -357,7 +357,7 @@ impl Committer<'_> {
         match core.refusal() {
             None => log.keep_progress(),
             // After a failure everybody who waits must hear of it.
-            Some(_) => log.context().watch.wake(),
+            Some(_) => log.context().waiters.wake(),
         }
     }
 
@@ -383,7 +383,7 @@ impl Committer<'_> {
                 retry_chores(&log);
                 log.keep_progress();
             } else {
-                log.context().watch.wake();
+                log.context().waiters.wake();
             }
         }
     }

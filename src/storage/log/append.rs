@@ -74,7 +74,7 @@ impl Log {
         let log_start = self.published.load().log_start;
         drop(writer);
         if committed {
-            self.context.watch.wake();
+            self.context.waiters.wake();
         }
         if config.durability == Durability::Memory {
             self.context.core.watch_memory();

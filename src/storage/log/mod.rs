@@ -29,4 +29,3 @@ pub(in crate::storage) mod sync;
 pub(in crate::storage) mod transactions;
 mod unsynced;
 mod verified;
-pub(in crate::storage) mod watch;

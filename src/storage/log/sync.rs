@@ -173,7 +173,7 @@ impl Log {
             }
         });
         // Nobody waits for what follows.
-        self.context.watch.wake();
+        self.context.waiters.wake();
         if !syncing.owes {
             self.context.note_recovery_point(end.offset);
         }

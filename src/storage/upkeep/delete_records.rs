@@ -65,7 +65,7 @@ impl Log {
     fn start_at(&self, log_start: Offset) {
         let (context, core) = (self.context(), &self.context().core);
         self.move_log_start(log_start);
-        context.watch.wake();
+        context.waiters.wake();
         let view = self.published().load();
         // Where room is low an active segment goes, too, that holds nothing any more.
         let next = view.segments.get(1).map(|second| second.base);

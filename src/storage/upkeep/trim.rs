@@ -178,7 +178,7 @@ impl Log {
             }
             self.forget_before(start)
         };
-        context.watch.wake();
+        context.waiters.wake();
         let mut freed = Freed::default();
         for segment in &left {
             freed.segments += 1;
