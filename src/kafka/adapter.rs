@@ -11,8 +11,8 @@ use crate::net::{Protocol, Socket};
 /// What all Kafka connections of one broker share.
 #[derive(Debug)]
 pub struct Adapter {
-    pub(super) broker: Arc<Broker>,
-    pub(super) fetch_sessions: Arc<FetchSessions>,
+    broker: Arc<Broker>,
+    fetch_sessions: Arc<FetchSessions>,
 }
 
 impl Adapter {
@@ -57,11 +57,13 @@ impl Protocol for ListenerAdapter {
             (dialled.ip().to_canonical().to_string(), dialled.port())
         });
         let connection = Connection {
+            broker: Arc::clone(&self.adapter.broker),
+            fetch_sessions: Arc::clone(&self.adapter.fetch_sessions),
             id: socket.id(),
             peer: socket.peer(),
             listener: self.name.clone(),
             advertised,
         };
-        connection::serve(&self.adapter, Arc::new(connection), socket).await;
+        connection::serve(Arc::new(connection), socket).await;
     }
 }

@@ -19,7 +19,6 @@ use futures_util::FutureExt;
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Sleep, sleep};
 
-use super::adapter::Adapter;
 use super::api::api_versions;
 use super::dispatch::{Connection, Context};
 use super::in_flight::{InFlight, Written, guarded};
@@ -64,9 +63,8 @@ enum End {
 }
 
 /// Serves the connection until it ends.
-pub(super) async fn serve(adapter: &Adapter, connection: Arc<Connection>, socket: Socket) {
+pub(super) async fn serve(connection: Arc<Connection>, socket: Socket) {
     let session = Session {
-        adapter,
         connection: Arc::clone(&connection),
         socket,
         in_flight: VecDeque::new(),
@@ -89,8 +87,7 @@ struct Request {
     examined: Examined,
 }
 
-struct Session<'a> {
-    adapter: &'a Adapter,
+struct Session {
     connection: Arc<Connection>,
     socket: Socket,
     /// In the order of requests. Only the first is waited for: nothing leaves before it does.
@@ -125,7 +122,7 @@ async fn first(in_flight: &mut VecDeque<InFlight>) -> Result<Written, Close> {
     written
 }
 
-impl Session<'_> {
+impl Session {
     async fn run(mut self) -> Result<std::convert::Infallible, End> {
         let mut was_reading = true;
         loop {
@@ -245,11 +242,9 @@ impl Session<'_> {
                 frame.charge(footprint.bytes).await;
                 let body = request::body(frame.into_bytes(), start);
                 let context = Context {
-                    broker: Arc::clone(&self.adapter.broker),
                     connection: Arc::clone(&self.connection),
                     version: header.version,
                     client_id: header.client_id.clone(),
-                    fetch_sessions: Arc::clone(&self.adapter.fetch_sessions),
                 };
                 guarded(api, &header, || api.start(context, body))??
             }

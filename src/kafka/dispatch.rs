@@ -120,21 +120,30 @@ pub fn supported_apis() -> impl Iterator<Item = SupportedApi> {
 /// Who asks, in which version.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
-    /// The broker.
-    pub(crate) broker: Arc<Broker>,
     /// The connection.
     pub(crate) connection: Arc<Connection>,
     /// Version of the request, within the row's range.
     pub(crate) version: i16,
     /// What the client calls itself.
     pub(crate) client_id: Option<StrBytes>,
-    /// The broker's fetch sessions, shared by all of its connections.
-    pub(crate) fetch_sessions: Arc<FetchSessions>,
 }
 
-/// What a handler may know of its connection.
+impl Context {
+    /// The broker.
+    pub(crate) fn broker(&self) -> &Arc<Broker> {
+        &self.connection.broker
+    }
+}
+
+/// What a handler may know of its connection, and the way from there to all that connections
+/// share: references to that are counted once for each connection, not for each request, or its
+/// threads would have to agree on the count.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// The broker.
+    pub(crate) broker: Arc<Broker>,
+    /// The broker's fetch sessions.
+    pub(crate) fetch_sessions: Arc<FetchSessions>,
     /// Number, unique within the broker.
     pub(crate) id: u64,
     /// The client's address.

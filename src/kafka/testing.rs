@@ -14,9 +14,7 @@ use crate::broker::Broker;
 
 /// One client's view of a broker.
 pub(crate) struct Client {
-    broker: Arc<Broker>,
     connection: Arc<Connection>,
-    fetch_sessions: Arc<FetchSessions>,
     id: &'static str,
 }
 
@@ -46,15 +44,15 @@ impl<T> Outcome<T> {
 impl Client {
     pub(crate) fn of(broker: &Arc<Broker>) -> Self {
         let connection = Connection {
+            broker: Arc::clone(broker),
+            fetch_sessions: Arc::new(FetchSessions::new(10, 1)),
             id: 1,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)),
             listener: "PLAINTEXT".to_owned(),
             advertised: ("broker".to_owned(), 9092),
         };
         Self {
-            broker: Arc::clone(broker),
             connection: Arc::new(connection),
-            fetch_sessions: Arc::new(FetchSessions::new(10, 1)),
             id: "tests",
         }
     }
@@ -66,11 +64,9 @@ impl Client {
 
     fn context(&self, version: i16) -> Context {
         Context {
-            broker: Arc::clone(&self.broker),
             connection: Arc::clone(&self.connection),
             version,
             client_id: Some(StrBytes::from_static_str(self.id)),
-            fetch_sessions: Arc::clone(&self.fetch_sessions),
         }
     }
 

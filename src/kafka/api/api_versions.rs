@@ -58,7 +58,7 @@ impl Handler for ApiVersions {
             .into_iter()
             .all(|text| is_software_name(text));
         let response = if named {
-            answer(context.version, &context.broker.catalog.image())
+            answer(context.version, &context.broker().catalog.image())
         } else {
             ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code())
         };

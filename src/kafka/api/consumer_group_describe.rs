@@ -61,13 +61,13 @@ impl Handler for ConsumerGroupDescribe {
 
 async fn describe(context: &Context, id: GroupId) -> DescribedGroup {
     let group = DescribedGroup::default().with_group_id(id.clone());
-    if !context.broker.has_consumer_groups() {
+    if !context.broker().has_consumer_groups() {
         return group.with_error_code(ResponseError::UnsupportedVersion.code());
     }
     if id.is_empty() {
         return group.with_error_code(ResponseError::InvalidGroupId.code());
     }
-    match context.broker.describe_consumer_group(&id).await {
+    match context.broker().describe_consumer_group(&id).await {
         Ok(Ok(described)) => told(context.version, group, described),
         Ok(Err(refusal)) => group
             .with_error_code(refusal.failure.kafka().code())

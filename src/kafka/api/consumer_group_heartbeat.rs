@@ -34,7 +34,7 @@ impl Handler for ConsumerGroupHeartbeat {
     const SCHEMA: &'static Schema = &schema::CONSUMER_GROUP_HEARTBEAT;
 
     fn start(context: Context, request: ConsumerGroupHeartbeatRequest) -> Result<Reply, Close> {
-        if !context.broker.has_consumer_groups() {
+        if !context.broker().has_consumer_groups() {
             let response = ConsumerGroupHeartbeatResponse::default()
                 .with_error_code(ResponseError::UnsupportedVersion.code());
             return Reply::ready(&context, &response);
@@ -44,7 +44,7 @@ impl Handler for ConsumerGroupHeartbeat {
             let beat = native(&context, request);
             let version = context.version;
             let answered = context
-                .broker
+                .broker()
                 .consumer_heartbeat(&group, version, &beat)
                 .await;
             let response = match answered {

@@ -40,7 +40,7 @@ impl Handler for CreatePartitions {
             let topics = request.topics.iter().map(grow_topic).collect();
             let timeout = timeout(request.timeout_ms);
             let outcomes = context
-                .broker
+                .broker()
                 .grow_topics(topics, request.validate_only, timeout)
                 .await;
             let results = outcomes.into_iter().map(result).collect();

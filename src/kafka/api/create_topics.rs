@@ -53,7 +53,7 @@ impl Handler for CreateTopics {
             let topics = request.topics.iter().map(new_topic).collect();
             let timeout = timeout(request.timeout_ms);
             let outcomes = context
-                .broker
+                .broker()
                 .create_topics(topics, request.validate_only, timeout)
                 .await;
             let results = outcomes
@@ -132,7 +132,7 @@ fn message(error: &CreateTopicError) -> Option<StrBytes> {
 
 /// The settings that are in force for the new topic.
 fn configs(context: &Context, created: &CreatedTopic) -> Vec<CreatableTopicConfigs> {
-    let described = context.broker.describe_overrides(&created.configs);
+    let described = context.broker().describe_overrides(&created.configs);
     let config = |entry: Described| {
         let given = created.configs.get(&entry.name).cloned();
         CreatableTopicConfigs::default()

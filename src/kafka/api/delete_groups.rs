@@ -51,7 +51,7 @@ impl Handler for DeleteGroups {
 }
 
 async fn delete(context: &Context, group: &str) -> Result<(), ResponseError> {
-    let deleted = context.broker.delete_group(group).await;
+    let deleted = context.broker().delete_group(group).await;
     let deleted = deleted.map_err(|error| error.kafka())?;
     deleted.map_err(|failure| failure.kafka())
 }

@@ -44,7 +44,7 @@ impl Handler for DeleteRecords {
 
     fn start(context: Context, request: DeleteRecordsRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
-            let image = context.broker.catalog.image();
+            let image = context.broker().catalog.image();
             let asked: Vec<_> = merged(&request.topics)
                 .into_iter()
                 .map(|(name, partitions)| (name, image.topic_by_name(name), partitions))
@@ -55,7 +55,7 @@ impl Handler for DeleteRecords {
                 .flat_map(|(topic, partitions)| partitions.iter().map(|one| start_of(topic, one)))
                 .collect();
             // One for each that is wanted, in this order.
-            let mut deleted = context.broker.delete_records(&wanted).await.into_iter();
+            let mut deleted = context.broker().delete_records(&wanted).await.into_iter();
             let mut delete = |topic: Option<&Arc<Topic>>| {
                 topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
                 let deleted = deleted.next().ok_or(ResponseError::UnknownServerError)?;

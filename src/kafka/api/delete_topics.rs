@@ -46,7 +46,7 @@ impl Handler for DeleteTopics {
         Reply::pending(async move {
             let topics = references(&request, context.version);
             let timeout = timeout(request.timeout_ms);
-            let deleted = context.broker.delete_topics(topics, timeout).await;
+            let deleted = context.broker().delete_topics(topics, timeout).await;
             let results = deleted
                 .into_iter()
                 .map(|topic| result(context.version, topic));

@@ -53,7 +53,7 @@ impl Handler for DescribeCluster {
 }
 
 fn brokers(context: &Context, operations: bool) -> DescribeClusterResponse {
-    let cluster = context.broker.cluster();
+    let cluster = context.broker().cluster();
     let (host, port) = &context.connection.advertised;
     let broker = DescribeClusterBroker::default()
         .with_broker_id(BrokerId(cluster.node.get()))

@@ -86,7 +86,7 @@ fn describe(
         .as_ref()
         .filter(|keys| !keys.is_empty())
         .map(|keys| keys.iter().map(|key| &**key).collect());
-    match context.broker.describe_configs(resource, keys.as_deref()) {
+    match context.broker().describe_configs(resource, keys.as_deref()) {
         Ok(described) => answer
             .with_error_message(Some(StrBytes::default()))
             .with_configs(

@@ -57,7 +57,7 @@ impl Handler for DescribeGroups {
 }
 
 async fn describe(context: &Context, id: GroupId) -> DescribedGroup {
-    match context.broker.describe_group(&id).await {
+    match context.broker().describe_group(&id).await {
         Ok(Ok(group)) => described(context.version, id, group),
         Ok(Err(why)) => unknown(context.version, id, &why),
         Err(error) => DescribedGroup::default()

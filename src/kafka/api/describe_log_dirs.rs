@@ -39,7 +39,7 @@ impl Handler for DescribeLogDirs {
     const SCHEMA: &'static Schema = &schema::DESCRIBE_LOG_DIRS;
 
     fn start(context: Context, request: DescribeLogDirsRequest) -> Result<Reply, Close> {
-        let dir = context.broker.log_dir();
+        let dir = context.broker().log_dir();
         let path = StrBytes::from_string(dir.path.to_string_lossy().into_owned());
         let result = DescribeLogDirsResult::default().with_log_dir(path);
         if dir.offline {
@@ -47,7 +47,7 @@ impl Handler for DescribeLogDirs {
             let response = DescribeLogDirsResponse::default().with_results(vec![result]);
             return Reply::ready(&context, &response);
         }
-        let image = context.broker.catalog.image();
+        let image = context.broker().catalog.image();
         let topics: Vec<_> = match request.topics {
             None => image
                 .topics()
@@ -90,7 +90,7 @@ fn describe(
     partitions: impl IntoIterator<Item = i32>,
 ) -> Option<DescribeLogDirsTopic> {
     let describe = |index: i32| {
-        let bytes = context.broker.log_size(topic, PartitionId(index))?;
+        let bytes = context.broker().log_size(topic, PartitionId(index))?;
         let partition = DescribeLogDirsPartition::default()
             .with_partition_index(index)
             .with_partition_size(i64::try_from(bytes).unwrap_or(i64::MAX));

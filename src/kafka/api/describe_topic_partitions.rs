@@ -58,7 +58,7 @@ impl Handler for DescribeTopicPartitions {
             });
             let limit = request.response_partition_limit;
             let response = match context
-                .broker
+                .broker()
                 .topic_page(&names, cursor.as_ref(), limit)
                 .await
             {

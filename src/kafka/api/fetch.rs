@@ -59,19 +59,24 @@ impl Handler for Fetch {
             return Ok(Reply::Ready(refuse_all(version, &request.wanted)));
         };
         let uses_ids = version >= TOPIC_ID_VERSION;
-        let options = options(&context.broker, &request, isolation);
+        let options = options(context.broker(), &request, isolation);
         let wanted = std::mem::take(&mut request.wanted);
         let forgotten = request.forgotten();
-        let now = context.broker.clock.monotonic();
-        let begun =
-            (context.fetch_sessions).begin(request.session, uses_ids, wanted, forgotten, now);
+        let now = context.broker().clock.monotonic();
+        let begun = (context.connection.fetch_sessions).begin(
+            request.session,
+            uses_ids,
+            wanted,
+            forgotten,
+            now,
+        );
         let fetch = match begun {
             Ok(fetch) => fetch,
             Err(error) => return Ok(Reply::Ready(refuse(version, &error))),
         };
         let makes_sense = |(_, wanted): &(_, Wanted)| wanted.max_bytes >= 0;
         let options = options.filter(|_| fetch.partitions.iter().all(makes_sense));
-        let (from, places) = resolve(&context.broker.catalog.image(), &fetch.partitions);
+        let (from, places) = resolve(&context.broker().catalog.image(), &fetch.partitions);
         let asked = Asked {
             context,
             options,
@@ -81,7 +86,7 @@ impl Handler for Fetch {
         let Some(options) = options else {
             return Ok(Reply::Ready(asked.answer(FetchResults::new())));
         };
-        match asked.context.broker.fetch_at_once(&from, options) {
+        match asked.context.broker().fetch_at_once(&from, options) {
             Ok(read) => Ok(Reply::Ready(asked.answer(read))),
             Err(found) => Reply::pending(async move {
                 let read = fetch_later(&from, options, found).await;
@@ -146,13 +151,13 @@ impl Asked {
             fetch,
             places,
         } = self;
-        let (version, broker) = (context.version, &context.broker);
+        let (version, broker) = (context.version, context.broker());
         let lists_aborted =
             options.is_some_and(|options| options.isolation == Isolation::ReadCommitted);
         let answers = merge(version, broker, lists_aborted, &fetch, places, read);
         let seen: SmallVec<[Answered; 1]> = answers.iter().map(answered).collect();
         let now = broker.clock.monotonic();
-        let selection = match context.fetch_sessions.finish(&fetch, &seen, now) {
+        let selection = match context.connection.fetch_sessions.finish(&fetch, &seen, now) {
             Ok(selection) => selection,
             Err(error) => return refuse(version, &error),
         };
@@ -342,7 +347,7 @@ fn leader(
 fn endpoint(context: &Context) -> Endpoint {
     let (host, port) = context.connection.advertised.clone();
     Endpoint {
-        node: context.broker.node_id,
+        node: context.broker().node_id,
         host,
         port,
     }

@@ -46,7 +46,7 @@ impl Handler for FindCoordinator {
         Reply::begin(async move {
             let found = match request.key_type {
                 GROUP => {
-                    let found = context.broker.find_group_coordinator().await;
+                    let found = context.broker().find_group_coordinator().await;
                     found.map_err(|error| error.kafka())
                 }
                 TRANSACTION => Err(ResponseError::CoordinatorNotAvailable),
@@ -67,7 +67,7 @@ fn single(context: &Context, found: Result<(), ResponseError>) -> FindCoordinato
         Ok(()) => {
             let (host, port) = &context.connection.advertised;
             response
-                .with_node_id(BrokerId(context.broker.node_id.get()))
+                .with_node_id(BrokerId(context.broker().node_id.get()))
                 .with_host(text(host.as_str()))
                 .with_port(i32::from(*port))
         }
@@ -103,7 +103,7 @@ fn batched(
         let coordinator = Coordinator::default().with_key(key);
         match found {
             Ok(()) => coordinator
-                .with_node_id(BrokerId(context.broker.node_id.get()))
+                .with_node_id(BrokerId(context.broker().node_id.get()))
                 .with_host(text(host.as_str()))
                 .with_port(i32::from(*port)),
             Err(error) => coordinator

@@ -47,7 +47,7 @@ async fn alive(context: &Context, request: &HeartbeatRequest) -> Result<(), Resp
     }
     let instance_id = request.group_instance_id.as_ref();
     let who = identity(&request.member_id, instance_id, request.generation_id);
-    let alive = context.broker.heartbeat(&request.group_id, &who).await;
+    let alive = context.broker().heartbeat(&request.group_id, &who).await;
     let alive = alive.map_err(|error| error.kafka())?;
     alive.map_err(|failure| failure.kafka())
 }

@@ -56,7 +56,7 @@ impl Handler for IncrementalAlterConfigs {
         let validate_only = request.validate_only;
         Reply::pending(async move {
             let outcomes = context
-                .broker
+                .broker()
                 .alter_configs(alterations, validate_only)
                 .await;
             let responses = outcomes.into_iter().map(|outcome| {

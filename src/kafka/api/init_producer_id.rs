@@ -33,12 +33,15 @@ impl Handler for InitProducerId {
     const SCHEMA: &'static Schema = &schema::INIT_PRODUCER_ID;
 
     fn start(context: Context, request: InitProducerIdRequest) -> Result<Reply, Close> {
-        let longest = context.broker.config.get(keys::TRANSACTION_MAX_TIMEOUT_MS);
+        let longest = context
+            .broker()
+            .config
+            .get(keys::TRANSACTION_MAX_TIMEOUT_MS);
         if let Some(error) = refusal(&request, longest) {
             return Reply::ready(&context, &refused(error));
         }
         Reply::begin(async move {
-            let response = match context.broker.new_producer_id().await {
+            let response = match context.broker().new_producer_id().await {
                 Ok(id) => InitProducerIdResponse::default()
                     .with_producer_id(ProducerId(id.0))
                     .with_producer_epoch(0),

@@ -52,7 +52,7 @@ impl Handler for JoinGroup {
         }
         Reply::begin(async move {
             let join = native(&context, &request);
-            let joined = context.broker.join_group(&request.group_id, join).await;
+            let joined = context.broker().join_group(&request.group_id, join).await;
             let response = match joined {
                 Ok(joined) => response(&context, joined),
                 Err(error) => refused(&context, request.member_id, error.kafka()),

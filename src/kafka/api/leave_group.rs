@@ -55,7 +55,7 @@ async fn leave(
     }
     let leaving = leaving(context.version, request);
     let left = context
-        .broker
+        .broker()
         .leave_group(&request.group_id, leaving.clone())
         .await;
     match left.map_err(|error| error.kafka())? {

@@ -48,7 +48,7 @@ impl Handler for ListConfigResources {
             TYPES.. => types.is_empty() || types.contains(&resource.parts().0),
             _ => matches!(resource, Resource::ClientMetrics(_)),
         };
-        let resources = context.broker.config_resources();
+        let resources = context.broker().config_resources();
         let listed = resources.iter().filter(|resource| wanted(resource));
         let listed = listed.map(|resource| {
             let (kind, name) = resource.parts();

@@ -38,7 +38,7 @@ impl Handler for ListGroups {
 
     fn start(context: Context, request: ListGroupsRequest) -> Result<Reply, Close> {
         Reply::begin(async move {
-            let response = match context.broker.list_groups().await {
+            let response = match context.broker().list_groups().await {
                 Ok(groups) => {
                     let wanted = groups.into_iter().filter(|group| {
                         passes(&request.states_filter, group.state)

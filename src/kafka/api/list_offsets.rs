@@ -62,7 +62,7 @@ impl Handler for ListOffsets {
             let isolation = isolation(&request);
             let mut topics = Vec::with_capacity(request.topics.len());
             for topic in &request.topics {
-                let found = context.broker.catalog.image().topic_by_name(&topic.name);
+                let found = context.broker().catalog.image().topic_by_name(&topic.name);
                 let mut partitions = Vec::with_capacity(topic.partitions.len());
                 for partition in &topic.partitions {
                     let key = (topic.name.as_str(), partition.partition_index);
@@ -144,7 +144,7 @@ async fn find(
     let epoch = (partition.current_leader_epoch != NO_EPOCH)
         .then_some(LeaderEpoch(partition.current_leader_epoch));
     let found = context
-        .broker
+        .broker()
         .find_offset(&id, query, isolation, epoch)
         .await;
     found.map_err(|error| error.kafka())

@@ -127,7 +127,11 @@ async fn answer(
 ) -> MetadataResponse {
     let version = context.version;
     let auto_create = version < AUTO_CREATION || request.allow_auto_topic_creation;
-    let topics = match context.broker.topic_metadata(selection, auto_create).await {
+    let topics = match context
+        .broker()
+        .topic_metadata(selection, auto_create)
+        .await
+    {
         Ok(topics) => topics,
         Err(error) => {
             return refused(request, error.kafka());
@@ -139,7 +143,7 @@ async fn answer(
         } else {
             i32::MIN
         };
-    let cluster = context.broker.cluster();
+    let cluster = context.broker().cluster();
     let (host, port) = &context.connection.advertised;
     let broker = MetadataResponseBroker::default()
         .with_node_id(BrokerId(cluster.node.get()))

@@ -50,7 +50,7 @@ impl Handler for OffsetCommit {
             // A group hears of nothing that is nowhere.
             if !commit.commits.is_empty() {
                 let committed = context
-                    .broker
+                    .broker()
                     .commit_offsets(&request.group_id, &commit)
                     .await;
                 let codes = match committed {
@@ -78,7 +78,7 @@ fn sift<'a>(
     answer: &mut Answer,
 ) -> Vec<Asked<'a>> {
     let unknown = ResponseError::UnknownTopicOrPartition.code();
-    let image = context.broker.catalog.image();
+    let image = context.broker().catalog.image();
     let mut asked = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let Some(there) = image.topic_by_name(&topic.name) else {

@@ -59,7 +59,7 @@ async fn delete(
         })
         .collect();
     let deleted = context
-        .broker
+        .broker()
         .delete_offsets(&request.group_id, &partitions)
         .await;
     let deleted = deleted.map_err(|error| error.kafka())?;

@@ -62,7 +62,7 @@ async fn fetch(
     context: &Context,
     asked: &groups::OffsetFetch,
 ) -> Result<OffsetsOfGroup, ResponseError> {
-    let fetched = context.broker.committed_offsets(asked).await;
+    let fetched = context.broker().committed_offsets(asked).await;
     let fetched = fetched.map_err(|error| error.kafka())?;
     fetched.map_err(|failure| failure.kafka())
 }

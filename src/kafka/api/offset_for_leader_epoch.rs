@@ -40,7 +40,7 @@ impl Handler for OffsetForLeaderEpoch {
     const SCHEMA: &'static Schema = &schema::OFFSET_FOR_LEADER_EPOCH;
 
     fn start(context: Context, request: OffsetForLeaderEpochRequest) -> Result<Reply, Close> {
-        let image = context.broker.catalog.image();
+        let image = context.broker().catalog.image();
         let topics = request.topics.into_iter().map(|topic| {
             let found = image.topic_by_name(&topic.topic);
             let partitions = topic.partitions.iter().map(|partition| {
@@ -77,11 +77,11 @@ fn find(
         .then_some(LeaderEpoch(partition.current_leader_epoch));
     if partition.leader_epoch == NO_EPOCH {
         // Asks for nothing, and is told so if it asks the right broker.
-        let checked = context.broker.partition(&id, current);
+        let checked = context.broker().partition(&id, current);
         return checked.map(|_| None).map_err(|error| error.kafka());
     }
     let asked = LeaderEpoch(partition.leader_epoch);
-    let end = context.broker.leader_epoch_end(&id, asked, current);
+    let end = context.broker().leader_epoch_end(&id, asked, current);
     end.map_err(|error| error.kafka())
 }
 

@@ -193,7 +193,7 @@ impl From<ResponseError> for Failure {
 }
 
 fn append_all(context: &Context, data: TopicProduceData, refusal: Option<Refusal>) -> TopicAnswer {
-    let image = context.broker.catalog.image();
+    let image = context.broker().catalog.image();
     let by_id = context.version >= TOPIC_ID_VERSION;
     let topic = match by_id {
         true => image.topic(TopicId(data.topic_id)),
@@ -236,7 +236,7 @@ fn append(
     };
     // The partition comes first, then what all of them have in common.
     context
-        .broker
+        .broker()
         .partition(&id, None)
         .map_err(|error| error.kafka())?;
     let batch: Bytes = data.records.unwrap_or_default();
@@ -248,15 +248,15 @@ fn append(
     }
     let administers = context.client_id.as_deref() == Some(ADMIN_CLIENT_ID);
     let appending = match administers {
-        true => context.broker.append_anywhere(topic, number, batch),
-        false => context.broker.append(topic, number, batch),
+        true => context.broker().append_anywhere(topic, number, batch),
+        false => context.broker().append(topic, number, batch),
     };
     appending.map_err(|error| failure(context, &id, error))
 }
 
 fn failure(context: &Context, id: &TopicPartition, error: ProduceError) -> Failure {
     let log = tells_log_start(&error)
-        .then(|| context.broker.partition(id, None).ok())
+        .then(|| context.broker().partition(id, None).ok())
         .flatten();
     let log_start = log
         .and_then(|log| log.offsets().ok())

@@ -44,7 +44,7 @@ impl Handler for SyncGroup {
         }
         Reply::begin(async move {
             let sync = native(&request);
-            let synced = context.broker.sync_group(&request.group_id, sync).await;
+            let synced = context.broker().sync_group(&request.group_id, sync).await;
             let response = match synced {
                 Ok(synced) => response(context.version, synced),
                 Err(error) => refused(error.kafka()),
