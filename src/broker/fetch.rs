@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use smallvec::SmallVec;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Broker;
 use super::offsets::epoch_end;
 use super::partitions::{PartitionError, check_leader_epoch};
 use crate::model::{LeaderEpoch, NodeId, Offset, TopicPartition};
 use crate::storage::{AbortedTransaction, Isolation, Offsets, Partition, ReadError, RecordBytes};
+use crate::wake::Alarm;
 
 /// How much to read, and how long to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Broker {
     pub async fn fetch(&self, from: &[FetchFrom], options: FetchOptions) -> FetchResults {
         match self.fetch_at_once(from, options) {
             Ok(results) => results,
-            Err(found) => fetch_later(from, options, found).await,
+            Err(found) => fetch_later(from, options, found, &mut Alarm::default()).await,
         }
     }
 
@@ -134,11 +135,12 @@ impl Broker {
 }
 
 /// The part of [`Broker::fetch`] that waits, from now on, for a change since it was `found` that
-/// there is not enough.
+/// there is not enough. The alarm is for the end of the wait; whoever waits again keeps it.
 pub async fn fetch_later(
     from: &[FetchFrom],
     options: FetchOptions,
     found: NotEnough,
+    alarm: &mut Alarm,
 ) -> FetchResults {
     let deadline = Instant::now() + options.max_wait;
     let mut reader = Reader {
@@ -146,7 +148,8 @@ pub async fn fetch_later(
         options,
     };
     loop {
-        if timeout_at(deadline, reader.changed()).await.is_err() {
+        let changed = alarm.before(Some(deadline), reader.changed());
+        if changed.await.is_err() {
             return reader.read();
         }
         let results = reader.read();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::connection;
 use super::dispatch::Connection;
 use super::fetch_session::FetchSessions;
@@ -63,6 +65,7 @@ impl Protocol for ListenerAdapter {
             peer: socket.peer(),
             listener: self.name.clone(),
             advertised,
+            fetch_alarm: Mutex::default(),
         };
         connection::serve(Arc::new(connection), socket).await;
     }

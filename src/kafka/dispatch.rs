@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
+use parking_lot::Mutex;
 
 use super::api::alter_configs::AlterConfigs;
 use super::api::api_versions::ApiVersions;
@@ -45,6 +46,7 @@ use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
 use super::schema::Schema;
 use crate::broker::Broker;
+use crate::wake::Alarm;
 
 /// Every API that is served, by ascending key. A new one is one line here, one file in `api/`
 /// and one schema in `schema/`.
@@ -152,6 +154,8 @@ pub(crate) struct Connection {
     pub(crate) listener: String,
     /// What clients of this listener are told to connect to.
     pub(crate) advertised: (String, u16),
+    /// Of the Fetch that waits on it, of which there is one at most; kept from one to the next.
+    pub(crate) fetch_alarm: Mutex<Alarm>,
 }
 
 /// One API: implemented by a unit struct in each file of `api/`.

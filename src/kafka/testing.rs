@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use parking_lot::Mutex;
 
 use super::codec;
 use super::dispatch::{Connection, Context, Handler, api};
@@ -50,6 +51,7 @@ impl Client {
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)),
             listener: "PLAINTEXT".to_owned(),
             advertised: ("broker".to_owned(), 9092),
+            fetch_alarm: Mutex::default(),
         };
         Self {
             connection: Arc::new(connection),

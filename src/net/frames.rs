@@ -20,9 +20,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::budget::{Budget, Lease};
 use super::limits::Limits;
+use crate::wake::Alarm;
 
 /// Bytes of the length before a frame.
 const HEAD_BYTES: usize = 4;

@@ -9,7 +9,6 @@
 //! has a deadline; a fault of one connection ends that connection alone.
 
 mod accept;
-mod alarm;
 mod budget;
 mod frames;
 mod gate;

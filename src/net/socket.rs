@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::alarm::Alarm;
 use super::frames::{Frame, FrameReader, ReadError};
 use super::gate::{Gate, Permit};
 use super::piece::Piece;
 use super::stop::Stop;
 use super::write::write;
+use crate::wake::Alarm;
 
 /// A connection: frames come in, pieces go out. Dropping it closes it.
 #[derive(Debug)]

@@ -89,7 +89,10 @@ impl Handler for Fetch {
         match asked.context.broker().fetch_at_once(&from, options) {
             Ok(read) => Ok(Reply::Ready(asked.answer(read))),
             Err(found) => Reply::pending(async move {
-                let read = fetch_later(&from, options, found).await;
+                let kept = &asked.context.connection.fetch_alarm;
+                let mut alarm = std::mem::take(&mut *kept.lock());
+                let read = fetch_later(&from, options, found, &mut alarm).await;
+                *kept.lock() = alarm;
                 Ok(asked.answer(read))
             }),
         }

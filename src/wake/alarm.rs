@@ -8,19 +8,23 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that stays set from wait to wait. A deadline mostly moves away before it comes, once for
 /// each request; the timer is left where it is, and goes on to the deadline of that time when it
-/// goes off. Only an earlier deadline sets it anew.
+/// goes off. Only an earlier deadline sets it anew: setting one may cost a system call, by which
+/// the runtime tells itself to sleep no longer than that.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A deadline passed.
 #[derive(Debug)]
-pub(super) struct Passed;
+pub struct Passed;
 
 impl Alarm {
     /// What the future gives, if that is before the deadline; without one it may take forever.
-    pub(super) async fn before<T>(
+    ///
+    /// # Errors
+    /// If the deadline passed first.
+    pub async fn before<T>(
         &mut self,
         deadline: Option<Instant>,
         future: impl Future<Output = T>,
