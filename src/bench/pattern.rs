@@ -50,7 +50,7 @@ impl Pattern {
         let records = built.bytes.get(BATCH_HEADER_LENGTH..).unwrap_or_default();
         let mut shift = [0; 32];
         for (bit, shifted) in shift.iter_mut().enumerate() {
-            *shifted = wire::crc32c_combine(1 << bit, 0, records.len());
+            *shifted = crc32c::crc32c_combine(1 << bit, 0, records.len());
         }
         Ok(Self {
             header: built.header,

@@ -1,18 +1,9 @@
 //! CRC-32C, the checksum of record batches and of what is stored beside them.
 
-use crc_fast::CrcAlgorithm::Crc32Iscsi;
-
 /// The CRC-32C (Castagnoli, RFC 3720 appendix B.4) of some bytes.
 #[inline]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
-}
-
-/// The CRC-32C of two pieces, one behind the other, from those of each; the second has so many
-/// bytes.
-pub fn crc32c_combine(first: u32, second: u32, second_len: usize) -> u32 {
-    // The upper half of what comes back is empty: the checksum has 32 bits.
-    crc_fast::checksum_combine(Crc32Iscsi, first.into(), second.into(), second_len as u64) as u32
 }
 
 #[cfg(test)]
@@ -52,16 +43,6 @@ mod tests {
                 let bytes = &bytes[start..start + len];
                 assert_eq!(crc32c(bytes), bit_by_bit(bytes), "{start} {len}");
             }
-        }
-    }
-
-    #[test]
-    fn two_pieces_have_the_checksum_of_the_whole() {
-        let bytes: Vec<u8> = (0..=255).cycle().take(3_000).collect();
-        for at in [0, 1, 100, 2_999, 3_000] {
-            let (first, second) = bytes.split_at(at);
-            let combined = crc32c_combine(crc32c(first), crc32c(second), second.len());
-            assert_eq!(combined, crc32c(&bytes), "{at}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub mod control;
 pub mod groups;
 pub mod metadata;
 
-pub use checksum::{crc32c, crc32c_combine};
+pub use checksum::crc32c;
 pub use error::{DecodeError, EncodeError};
 pub use field::Field;
 pub use fuzz::decode_any;
