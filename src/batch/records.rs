@@ -108,6 +108,18 @@ impl Records<'_> {
     pub fn iter(&self) -> RecordIter<'_> {
         RecordIter::new(&self.header, &self.payload)
     }
+
+    /// Those of the records for which `wanted`, one by one, says so. That they are well formed is
+    /// known from an earlier reading: it is not looked at what follows their offsets.
+    pub(super) fn encoded(
+        &self,
+        wanted: impl Iterator<Item = bool>,
+    ) -> impl Iterator<Item = EncodedRecord<'_>> {
+        let mut records = self.iter();
+        wanted
+            .map_while(move |wanted| records.next_encoded(wanted).ok())
+            .flatten()
+    }
 }
 
 impl<'a> IntoIterator for &'a Records<'_> {
@@ -152,11 +164,6 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
-    /// Their bytes, without their number.
-    pub(super) fn encoded(&self) -> &'a [u8] {
-        self.encoded.rest()
-    }
-
     /// The headers, in order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut encoded = self.encoded;
@@ -171,6 +178,17 @@ pub struct Header<'a> {
     pub key: &'a [u8],
     /// Its value.
     pub value: Option<&'a [u8]>,
+}
+
+/// One record that is only carried on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EncodedRecord<'a> {
+    /// Its timestamp; that of the append, in a batch with LogAppendTime.
+    pub(super) timestamp: Timestamp,
+    /// Its offset, from the base of its batch on.
+    pub(super) offset_delta: i32,
+    /// What follows: key, value and headers, as they are encoded.
+    pub(super) rest: &'a [u8],
 }
 
 /// Reads record after record from an uncompressed payload.
@@ -197,8 +215,9 @@ impl<'a> RecordIter<'a> {
         }
     }
 
+    /// The fields of the next record.
     #[inline]
-    fn next_record(&mut self) -> Result<Option<RecordView<'a>>, RecordFormatError> {
+    fn next_body(&mut self) -> Result<Option<Cursor<'a>>, RecordFormatError> {
         if self.left < 0 {
             return Err(RecordFormatError::RecordCount(self.left));
         }
@@ -211,7 +230,20 @@ impl<'a> RecordIter<'a> {
         self.left -= 1;
         let length =
             usize::try_from(self.payload.varint()?).map_err(|_| RecordFormatError::SizeMismatch)?;
-        let mut body = Cursor::new(self.payload.bytes(length)?);
+        Ok(Some(Cursor::new(self.payload.bytes(length)?)))
+    }
+
+    fn timestamp(&self, delta: i64) -> Timestamp {
+        self.log_append_time
+            // Java's addition wraps.
+            .unwrap_or(Timestamp(self.base_timestamp.wrapping_add(delta)))
+    }
+
+    #[inline]
+    fn next_record(&mut self) -> Result<Option<RecordView<'a>>, RecordFormatError> {
+        let Some(mut body) = self.next_body()? else {
+            return Ok(None);
+        };
         let _attributes = body.byte()?;
         let timestamp_delta = body.varlong()?;
         let offset_delta = body.varint()?;
@@ -223,13 +255,28 @@ impl<'a> RecordIter<'a> {
         }
         Ok(Some(RecordView {
             offset: self.base_offset.plus(i64::from(offset_delta)),
-            timestamp: self
-                .log_append_time
-                // Java's addition wraps.
-                .unwrap_or(Timestamp(self.base_timestamp.wrapping_add(timestamp_delta))),
+            timestamp: self.timestamp(timestamp_delta),
             key,
             value,
             headers,
+        }))
+    }
+
+    /// The next record, if it is `wanted`.
+    #[inline]
+    fn next_encoded(
+        &mut self,
+        wanted: bool,
+    ) -> Result<Option<EncodedRecord<'a>>, RecordFormatError> {
+        let Some(mut body) = self.next_body()?.filter(|_| wanted) else {
+            return Ok(None);
+        };
+        let _attributes = body.byte()?;
+        let timestamp_delta = body.varlong()?;
+        Ok(Some(EncodedRecord {
+            timestamp: self.timestamp(timestamp_delta),
+            offset_delta: body.varint()?,
+            rest: body.rest(),
         }))
     }
 }

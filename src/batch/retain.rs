@@ -9,14 +9,14 @@ use std::io::Write;
 use crate::model::Timestamp;
 use crate::model::limits::BATCH_HEADER_LENGTH;
 
-use super::builder::{BuildError, nullable_len, put_nullable, seal_in_place, signed};
+use super::builder::{BuildError, seal_in_place, signed};
 use super::codec::{Codec, Encoder, Level};
 use super::header::{BatchHeader, NO_TIMESTAMP, attribute};
-use super::records::RecordView;
+use super::records::{EncodedRecord, Records};
 use super::varint::{put_varint, varint_len};
 
-/// Appends to `out` a batch with those of its records that are `kept`, at least one; their offsets
-/// stay. The header of what was appended.
+/// Appends to `out` a batch with those of the records, all of which were read before, for which
+/// `stays`, one by one, says so: at least one. Their offsets stay. The header of what was appended.
 ///
 /// With a `horizon` the batch says that its tombstones, or its transaction marker, may go from
 /// that time on (KIP-534): timestamps are relative to it then, and a reader adds it as it adds any
@@ -24,25 +24,22 @@ use super::varint::{put_varint, varint_len};
 ///
 /// `codec` is that of the batch; its level is the codec's own, as in Kafka. After an error nothing
 /// can be said about what is in `out`.
-pub fn retain<'a>(
-    header: &BatchHeader,
+pub fn retain(
+    opened: &Records<'_>,
     codec: Codec,
-    kept: impl Iterator<Item = RecordView<'a>>,
+    stays: impl Iterator<Item = bool>,
     horizon: Option<Timestamp>,
     out: &mut Vec<u8>,
 ) -> Result<BatchHeader, BuildError> {
+    let header = opened.header();
+    let kept = opened.encoded(stays);
     let had_horizon = header.has_delete_horizon().then_some(header.base_timestamp);
     let horizon = horizon.or(had_horizon);
     let mut base = horizon;
     let (mut count, mut max_timestamp) = (0_i32, NO_TIMESTAMP);
-    let put = |record: RecordView<'a>, out: &mut Vec<u8>| {
+    let put = |record: EncodedRecord<'_>, out: &mut Vec<u8>| {
         let base = *base.get_or_insert(record.timestamp);
-        put_record(
-            out,
-            &record,
-            record.timestamp.0.wrapping_sub(base.0),
-            record.offset.0.saturating_sub(header.base_offset.0),
-        );
+        put_record(out, &record, record.timestamp.0.wrapping_sub(base.0));
         max_timestamp = max_timestamp.max(record.timestamp);
         count = count.saturating_add(1);
     };
@@ -89,8 +86,8 @@ fn begin(out: &mut Vec<u8>) -> usize {
 /// Appends records, compressed if need be.
 fn put_all<'a>(
     codec: Codec,
-    records: impl Iterator<Item = RecordView<'a>>,
-    mut put: impl FnMut(RecordView<'a>, &mut Vec<u8>),
+    records: impl Iterator<Item = EncodedRecord<'a>>,
+    mut put: impl FnMut(EncodedRecord<'a>, &mut Vec<u8>),
     out: &mut Vec<u8>,
 ) -> Result<(), BuildError> {
     if codec == Codec::None {
@@ -108,23 +105,15 @@ fn put_all<'a>(
     Ok(())
 }
 
-fn put_record(out: &mut Vec<u8>, record: &RecordView<'_>, timestamp_delta: i64, offset_delta: i64) {
-    let headers = record.headers;
-    let length = 1
-        + varint_len(timestamp_delta)
-        + varint_len(offset_delta)
-        + nullable_len(record.key)
-        + nullable_len(record.value)
-        + varint_len(signed(headers.len()))
-        + headers.encoded().len();
+/// Only what is relative to the batch is encoded anew.
+fn put_record(out: &mut Vec<u8>, record: &EncodedRecord<'_>, timestamp_delta: i64) {
+    let offset_delta = i64::from(record.offset_delta);
+    let length = 1 + varint_len(timestamp_delta) + varint_len(offset_delta) + record.rest.len();
     put_varint(out, signed(length));
     out.push(0);
     put_varint(out, timestamp_delta);
     put_varint(out, offset_delta);
-    put_nullable(out, record.key);
-    put_nullable(out, record.value);
-    put_varint(out, signed(headers.len()));
-    out.extend_from_slice(headers.encoded());
+    out.extend_from_slice(record.rest);
 }
 
 #[cfg(test)]
@@ -134,7 +123,7 @@ mod tests {
     use super::super::builder::seal;
     use super::super::header::ValidBatch;
     use super::*;
-    use crate::batch::{BatchBuilder, Header, records};
+    use crate::batch::{BatchBuilder, Header, RecordView, records};
     use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
     type Read = (
@@ -207,11 +196,8 @@ mod tests {
             let batch = sample(codec);
             let before = read(&batch);
             let opened = records(&batch.bytes).unwrap();
-            let kept = opened
-                .iter()
-                .map(Result::unwrap)
-                .filter(|record| [101, 103].contains(&record.offset.0));
-            let after = appended(|out| retain(&batch.header, codec, kept, None, out));
+            let stays = [false, true, false, true, false].into_iter();
+            let after = appended(|out| retain(&opened, codec, stays, None, out));
             assert_eq!(read(&after), [before[1].clone(), before[3].clone()]);
             let expected = BatchHeader {
                 length: after.header.length,
@@ -229,16 +215,16 @@ mod tests {
     fn a_horizon_stands_where_the_base_of_the_timestamps_does_and_stays() {
         let batch = sample(Codec::Gzip);
         let opened = records(&batch.bytes).unwrap();
-        let all = opened.iter().map(Result::unwrap);
+        let all = [true; 5].into_iter();
         let horizon = Some(Timestamp(86_400_000));
-        let marked = appended(|out| retain(&batch.header, Codec::Gzip, all, horizon, out));
+        let marked = appended(|out| retain(&opened, Codec::Gzip, all, horizon, out));
         assert!(marked.header.has_delete_horizon());
         assert_eq!(marked.header.base_timestamp, Timestamp(86_400_000));
         assert_eq!(marked.header.max_timestamp, Timestamp(1_000));
         assert_eq!(read(&marked), read(&batch));
         let opened = records(&marked.bytes).unwrap();
-        let later = opened.iter().map(Result::unwrap).skip(3);
-        let again = appended(|out| retain(&marked.header, Codec::Gzip, later, None, out));
+        let later = [false, false, false, true, true].into_iter();
+        let again = appended(|out| retain(&opened, Codec::Gzip, later, None, out));
         assert!(again.header.has_delete_horizon());
         assert_eq!(again.header.base_timestamp, Timestamp(86_400_000));
         assert_eq!(read(&again), read(&batch)[3..]);
@@ -254,8 +240,8 @@ mod tests {
         };
         let batch = seal(stamped, batch.bytes.to_vec()).unwrap();
         let opened = records(&batch.bytes).unwrap();
-        let last = opened.iter().map(Result::unwrap).skip(4);
-        let after = appended(|out| retain(&batch.header, Codec::None, last, None, out));
+        let last = [false, false, false, false, true].into_iter();
+        let after = appended(|out| retain(&opened, Codec::None, last, None, out));
         assert!(after.header.is_log_append_time());
         assert_eq!(after.header.max_timestamp, Timestamp(5_000));
         assert_eq!(read(&after)[0].1, 5_000);

@@ -25,8 +25,8 @@
 use std::collections::HashMap;
 
 use crate::batch::{
-    BatchHeader, BuildError, Codec, RecordFormatError, Records, RecordsError, UnknownCodec,
-    emptied, records, retain,
+    BatchHeader, BuildError, RecordFormatError, Records, RecordsError, UnknownCodec, emptied,
+    records, retain,
 };
 use crate::model::{Offset, Timestamp};
 
@@ -171,14 +171,8 @@ impl<'a> Filter<'a> {
         if kept.records == self.stays.len() && new_horizon.is_none() {
             return Ok((Fate::Stays, entry));
         }
-        let stay = opened
-            .iter()
-            .filter_map(Result::ok)
-            .zip(&self.stays)
-            .filter(|(_, stays)| **stays)
-            .map(|(record, _)| record);
-        let codec: Codec = header.codec()?;
-        let rebuilt = retain(header, codec, stay, new_horizon, out)?;
+        let (codec, stays) = (header.codec()?, self.stays.iter().copied());
+        let rebuilt = retain(&opened, codec, stays, new_horizon, out)?;
         Ok((Fate::Becomes(rebuilt), entry))
     }
 
