@@ -39,6 +39,15 @@ impl Place {
     }
 }
 
+/// How far indexes were, to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct IndexMark {
+    offsets: usize,
+    times: usize,
+    largest: Option<TimeEntry>,
+    bytes_since_entry: u64,
+}
+
 /// The indexes of a segment that is being written.
 #[derive(Clone, Debug, Default)]
 pub(in crate::storage) struct MemoryIndex {
@@ -68,6 +77,23 @@ impl MemoryIndex {
         let end = relative(base, offset);
         self.offsets
             .retain(|known| known.entry.relative_offset < end);
+    }
+
+    /// How far they are.
+    pub(in crate::storage) fn mark(&self) -> IndexMark {
+        IndexMark {
+            offsets: self.offsets.len(),
+            times: self.times.len(),
+            largest: self.largest,
+            bytes_since_entry: self.bytes_since_entry,
+        }
+    }
+
+    /// Forgets everything that was taken in after a mark.
+    pub(in crate::storage) fn back_to(&mut self, mark: IndexMark) {
+        self.offsets.truncate(mark.offsets);
+        self.times.truncate(mark.times);
+        (self.largest, self.bytes_since_entry) = (mark.largest, mark.bytes_since_entry);
     }
 
     /// How many entries the offset index has.

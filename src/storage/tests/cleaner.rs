@@ -4,6 +4,8 @@ use super::*;
 use crate::batch::{Codec, EndMarker, Level};
 use crate::io::{MemoryIo, OpenMode};
 
+mod joins;
+
 /// A compacted log that is due whenever something of it is dirty.
 fn compacted(io: SharedIo) -> Bed {
     let mut bed = Bed::new(io, Path::new("/"));

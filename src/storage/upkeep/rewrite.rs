@@ -6,14 +6,23 @@ use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::io::{File, Io, OpenMode};
+use crate::model::Offset;
 
 use crate::storage::format::names::SegmentFile;
 use crate::storage::format::txn_index::{self, AbortedEntry};
 use crate::storage::format::{offset_index, time_index};
 use crate::storage::log::aborted::AbortedIndex;
-use crate::storage::log::memory_index::MemoryIndex;
+use crate::storage::log::memory_index::{IndexMark, MemoryIndex};
 use crate::storage::log::segment::Segment;
 use crate::storage::upkeep::swap::{Swap, Written};
+
+/// How far a segment was written, to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Mark {
+    len: u64,
+    index: IndexMark,
+    aborted: usize,
+}
 
 /// Writes the files of a new segment, under the names that they have until it replaces others.
 #[derive(Debug)]
@@ -63,7 +72,8 @@ impl SegmentWriter {
         })
     }
 
-    /// Creates a transaction index, too: where one of the segments that are replaced has one.
+    /// Creates a transaction index, too, before the segment is finished: where one of the segments
+    /// that are replaced has one.
     pub(in crate::storage) fn with_txn_index(
         mut self,
         io: &dyn Io,
@@ -74,15 +84,46 @@ impl SegmentWriter {
         Ok(self)
     }
 
-    /// Has everything written through something, by which it may be counted.
+    /// Has the log and its indexes written through something, by which they may be counted.
     pub(in crate::storage) fn through(self, wrap: impl Fn(Arc<dyn File>) -> Arc<dyn File>) -> Self {
         Self {
             log: wrap(self.log),
             offset_index: wrap(self.offset_index),
             time_index: wrap(self.time_index),
-            txn_index: self.txn_index.map(wrap),
             ..self
         }
+    }
+
+    /// Has it replace everything up to `end`.
+    pub(in crate::storage) fn reach(&mut self, end: Offset) {
+        self.swap.end = end;
+    }
+
+    /// How far it is written.
+    pub(in crate::storage) fn mark(&self) -> Mark {
+        Mark {
+            len: self.len(),
+            index: self.index.mark(),
+            aborted: self.aborted.len(),
+        }
+    }
+
+    /// Takes back everything that was added after a mark. Pieces that are written from then on need
+    /// not begin where the system would have them.
+    pub(in crate::storage) fn back_to(&mut self, mark: Mark) -> io::Result<()> {
+        match mark.len.checked_sub(self.position) {
+            Some(kept) => self
+                .buffer
+                .truncate(usize::try_from(kept).unwrap_or(usize::MAX)),
+            None => {
+                self.log.set_len(mark.len)?;
+                self.position = mark.len;
+                self.buffer.clear();
+            }
+        }
+        self.index.back_to(mark.index);
+        self.aborted.truncate(mark.aborted);
+        Ok(())
     }
 
     /// Removes the files of one that was not finished.
@@ -143,6 +184,16 @@ impl SegmentWriter {
         self.position + self.buffer.len() as u64
     }
 
+    /// Bytes of its offset index and of its time index, if it were finished now; of the latter at
+    /// most.
+    pub(in crate::storage) fn index_bytes(&self) -> (u64, u64) {
+        let (offsets, times) = (self.index.offset_count(), self.index.times.len() + 1);
+        (
+            (offsets * offset_index::ENTRY_LENGTH) as u64,
+            (times * time_index::ENTRY_LENGTH) as u64,
+        )
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.log.write_all_at(&[&self.buffer], self.position)?;
         self.position += self.buffer.len() as u64;
@@ -188,4 +239,63 @@ fn create(io: &dyn Io, path: &Path) -> io::Result<Arc<dyn File>> {
     let file = io.open(path, OpenMode::Create)?;
     file.set_len(0)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchBuilder;
+    use crate::io::MemoryIo;
+    use crate::model::Timestamp;
+
+    /// The files of a segment of ten batches, of which those from the fifth on were written twice
+    /// if `again`.
+    fn files(again: bool, piece_bytes: usize) -> Vec<Vec<u8>> {
+        let (io, dir) = (MemoryIo::shared(), Path::new("/data"));
+        io.create_dir_all(dir).unwrap();
+        let swap = Swap {
+            base: Offset(7),
+            end: Offset(8),
+        };
+        let writer = SegmentWriter::create(&*io, dir, swap, 150, piece_bytes).unwrap();
+        let mut writer = writer.with_txn_index(&*io, dir).unwrap();
+        let add = |writer: &mut SegmentWriter, offset: i64, time: i64| {
+            let mut batch = BatchBuilder::new().base_offset(Offset(offset));
+            batch.push(Timestamp(time), Some(b"k"), Some(&[b'v'; 60]));
+            let batch = batch.build().unwrap();
+            writer.append(&batch.header, &batch.bytes).unwrap();
+            writer.add_aborted(AbortedEntry {
+                producer_id: time,
+                first: Offset(offset),
+                last: Offset(offset),
+                last_stable: Offset(offset),
+            });
+        };
+        (10..14).for_each(|offset| add(&mut writer, offset, offset));
+        let (mark, index_bytes) = (writer.mark(), writer.index_bytes());
+        if again {
+            (14..30).for_each(|offset| add(&mut writer, offset, 1_000));
+            writer.back_to(mark).unwrap();
+            assert_eq!(writer.index_bytes(), index_bytes);
+        }
+        (14..20).for_each(|offset| add(&mut writer, offset, offset));
+        writer.reach(Offset(50));
+        let written = writer.finish(1).unwrap();
+        assert_eq!(written.segment.end(), Some(Offset(50)));
+        let read = |kind| io.read(&swap.cleaned_path(dir, kind)).unwrap();
+        let kinds = SegmentFile::ALL.into_iter();
+        kinds
+            .filter(|kind| *kind != SegmentFile::Snapshot)
+            .map(read)
+            .collect()
+    }
+
+    #[test]
+    fn what_was_taken_back_leaves_nothing_in_any_file() {
+        for piece_bytes in [1, 64, 1_000, 1_000_000] {
+            let (once, again) = (files(false, piece_bytes), files(true, piece_bytes));
+            assert_eq!(once, again, "{piece_bytes}");
+            assert!(once.iter().all(|file| !file.is_empty()));
+        }
+    }
 }

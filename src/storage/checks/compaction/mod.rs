@@ -100,6 +100,8 @@ struct Run {
     io: Arc<PowerCutIo>,
     config: LogConfig,
     dedupe_buffer_bytes: u64,
+    /// Whether some values are much larger than others: what stays cannot be foreseen then.
+    uneven: bool,
     leader_epoch: i32,
     /// None between a stop and a start.
     store: Option<Arc<Store>>,
@@ -111,8 +113,10 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Result<Self, String> {
         let mut random = fastrand::Rng::with_seed(seed);
+        let uneven = seed % 2 == 1;
+        let larger = if uneven { 1_100 } else { 0 };
         let config = LogConfig {
-            segment_bytes: random.u64(400..3_000),
+            segment_bytes: random.u64(400..3_000) + larger,
             segment_ms: 10_000,
             index_interval_bytes: 200,
             file_delete_delay_ms: 0,
@@ -137,6 +141,7 @@ impl Run {
             io: PowerCutIo::new(),
             config,
             dedupe_buffer_bytes,
+            uneven,
             leader_epoch: 0,
             store: None,
             partition: None,

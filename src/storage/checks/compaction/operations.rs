@@ -140,7 +140,11 @@ impl Run {
         for _ in 0..self.random.usize(1..5) {
             let random = &mut self.random;
             let key = (random.u8(..20) > 0).then(|| vec![b'k', random.u8(..9)]);
-            let len = random.usize(..60);
+            let len = match random.usize(..60) {
+                len if !self.uneven => len,
+                len if len % 8 == 0 => len * 6,
+                len => len / 8,
+            };
             let value = (random.u8(..5) > 0).then(|| vec![random.u8(b'a'..=b'z'); len]);
             let timestamp = self.clock.wall().0 - random.i64(0..3_000);
             builder.push(Timestamp(timestamp), key.as_deref(), value.as_deref());

@@ -170,6 +170,11 @@ impl KeyMap {
         self.superseded.any(offsets)
     }
 
+    /// How many of these are; `None` if that is not known of all of them.
+    pub(super) fn count_superseded(&self, offsets: Range<Offset>) -> Option<u64> {
+        self.superseded.count(offsets)
+    }
+
     /// What to ask for a key with.
     pub(super) fn hash(&self, key: &[u8]) -> u128 {
         self.hash.of(key)

@@ -1,10 +1,9 @@
 //! Log compaction (Kafka's `LogCleaner`): of each key the last record stays.
 //!
 //! *Owns:* which log is cleaned when and how far (`select`), the map of keys (`key_map`, `hash`,
-//! `superseded`),
-//! what stays of batches (`filter`, `transactions`), the two readings of a log and the rewriting of
-//! its segments (`dirty`, `pass`, `group`, `walk`), the bound on its reads and writes (`throttle`), its checkpoint (`points`), its threads
-//! (`threads`).
+//! `superseded`), what stays of batches (`filter`, `transactions`), the two readings of a log and
+//! the rewriting of its segments (`pass`, `dirty`, `rewriting`, `group`, `walk`), the bound on its
+//! reads and writes (`throttle`), its checkpoint (`points`), its threads (`threads`).
 //!
 //! *May use:* the rest of `storage`, above all [`rewrite`](crate::storage::upkeep::rewrite) and
 //! [`swap`](crate::storage::upkeep::swap). *Must not know:* topics' names and settings other than those of a log.
@@ -27,6 +26,7 @@ mod hash;
 mod key_map;
 mod pass;
 mod points;
+mod rewriting;
 mod select;
 mod superseded;
 mod threads;
@@ -60,7 +60,8 @@ pub struct Cleaned {
 /// What a cleaning took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Bytes of batches that were read; the dirty part twice, as far as some of a segment goes.
+    /// Bytes of batches that were read: the dirty part twice, as far as some of a segment goes, and
+    /// what did not fit into a new segment after all once more.
     pub bytes_read: u64,
     /// Bytes of batches that were written.
     pub bytes_written: u64,
@@ -79,9 +80,6 @@ enum CleanError {
     /// The partition was deleted, is not compacted any more, or its segments went meanwhile.
     #[error("the log changed")]
     Changed,
-    /// What would be written is what is there.
-    #[error("nothing changes")]
-    Unchanged,
     /// Bytes are damaged.
     #[error("damaged at position {position} of segment {segment}: {reason}")]
     Damaged {

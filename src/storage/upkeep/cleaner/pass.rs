@@ -2,7 +2,7 @@
 //! map as far as they fit, then every segment up to there is written again without what newer
 //! records of these keys make obsolete. A segment of which nothing goes stays as it is.
 //!
-//! What must be on disk before what, for each group of segments that becomes one:
+//! What must be on disk before what, for all segments that become one:
 //!
 //! | before | what | or else |
 //! | --- | --- | --- |
@@ -16,14 +16,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::batch::BatchHeader;
 use crate::io::{OpenMode, Persist, replace_file};
 use crate::model::{Offset, Timestamp};
 
-use super::filter::{Fate, Filter};
-use super::group::{Bounds, Extent, group};
+use super::filter::{Filter, LastBatches};
+use super::group::{Bounds, Extent, Size};
 use super::key_map::KeyMap;
-use super::throttle::{Throttle, Throttled};
+use super::rewriting::{Old, Rewriting};
+use super::throttle::Throttle;
 use super::walk::Walk;
 use super::{CleanError, Counts};
 use crate::storage::format::{leader_epochs, names, offset_index, time_index};
@@ -63,35 +63,32 @@ impl Pass<'_> {
         let plain = self.build_map(&view, &mut keys, counts)?;
         let end = keys.latest().plus(1);
         let config = self.log.context().config.load_full();
-        let segments: Vec<Arc<Segment>> = view
-            .segments
-            .iter()
-            .take_while(|segment| segment.base < end.min(self.part.end))
-            .cloned()
-            .collect();
-        let extents = self.extents(&segments, &view)?;
-        let bounds = Bounds {
-            bytes: config
-                .segment_bytes
-                .min(self.log.context().core.segment_bytes_max),
-            index_bytes: config.segment_index_bytes,
+        let old = self.old(&view, end.min(self.part.end), &keys)?;
+        let mut rewriting = Rewriting {
+            pass: self,
+            view: &view,
+            walk: Walk::new(self.log, &view, self.throttle, self.buffer_bytes),
+            config: &config,
+            bounds: Bounds {
+                bytes: config
+                    .segment_bytes
+                    .min(self.log.context().core.segment_bytes_max),
+                index_bytes: config.segment_index_bytes,
+            },
+            gaps_end: old.last().map_or(end, |last| last.end),
+            filter: Filter::new(&keys, self.now, config.delete_retention_ms, self.part.end),
+            counts,
         };
-        let gaps_end = extents.last().map_or(end, |last| Offset(last.end));
-        let mut filter = Filter::new(&keys, self.now, config.delete_retention_ms, self.part.end);
-        for range in group(&extents, bounds) {
-            let end = extents.get(range.end - 1).map(|last| Offset(last.end));
-            let (Some(old), Some(end)) = (segments.get(range), end) else {
-                return Err(CleanError::Changed);
-            };
-            if let [segment] = old
-                && plain.contains(&segment.base)
+        let loses_nothing = |segment: &Segment, end: Offset| {
+            plain.contains(&segment.base)
                 && keys.is_any_superseded(segment.base..end) == Some(false)
-            {
-                continue;
-            }
-            filter.last_batches = self.log.last_batches(self.now);
-            self.clean_group(old, end, gaps_end, &view, &mut filter, counts)?;
+        };
+        let mut rest = old.as_slice();
+        while !rest.is_empty() {
+            let done = rewriting.clean_first(rest, loses_nothing)?;
+            rest = rest.get(done..).unwrap_or_default();
         }
+        counts.bytes_read += rewriting.walk.bytes_read;
         Ok(end)
     }
 
@@ -107,179 +104,37 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// What the segments take, for grouping them.
-    fn extents(&self, segments: &[Arc<Segment>], view: &View) -> Result<Vec<Extent>, CleanError> {
+    /// The segments with bases below `end`.
+    fn old(&self, view: &View, end: Offset, keys: &KeyMap) -> Result<Vec<Old>, CleanError> {
         let next_bases = view.segments.iter().skip(1).map(|next| next.base);
-        segments
-            .iter()
-            .zip(next_bases)
+        (view.segments.iter().zip(next_bases))
+            .take_while(|(segment, _)| segment.base < end)
             .map(|(segment, next)| {
                 let (offsets, times) = segment.index_entries();
-                Ok(Extent {
+                let there = Extent {
                     base: segment.base.0,
                     end: next.0,
                     bytes: segment.sealed_len().ok_or(CleanError::Changed)?,
                     offset_index_bytes: (offsets * offset_index::ENTRY_LENGTH) as u64,
                     time_index_bytes: (times * time_index::ENTRY_LENGTH) as u64,
+                };
+                let offsets = segment.base..next;
+                let loses = keys.is_any_superseded(offsets.clone()) == Some(true);
+                let superseded = keys.count_superseded(offsets).unwrap_or(0);
+                Ok(Old {
+                    segment: segment.clone(),
+                    end: next,
+                    size: Size {
+                        there,
+                        expected: loses.then(|| there.expected(superseded)),
+                    },
                 })
             })
             .collect()
     }
 
-    /// Writes the segments `old`, which end at `end`, as one, and puts it in their place.
-    fn clean_group(
-        &self,
-        old: &[Arc<Segment>],
-        end: Offset,
-        gaps_end: Offset,
-        view: &View,
-        filter: &mut Filter<'_>,
-        counts: &mut Counts,
-    ) -> Result<(), CleanError> {
-        let (context, core) = (self.log.context(), &self.log.context().core);
-        let base = old.first().map_or(end, |segment| segment.base);
-        let swap = Swap { base, end };
-        if old.len() == 1
-            && filter.keys.is_any_superseded(base..end) != Some(true)
-            && self.stays_as_it_is(old, view, filter, counts)?
-        {
-            return Ok(());
-        }
-        let old_bytes: u64 = old.iter().filter_map(|each| each.sealed_len()).sum();
-        if !core.space.has_room_for(old_bytes) {
-            return Err(CleanError::Io(std::io::ErrorKind::StorageFull.into()));
-        }
-        let config = context.config.load_full();
-        let aborts = !self.log.aborted_between(base, end)?.is_empty();
-        let created = {
-            // The deletion waits for this lock, so the name is this partition's.
-            let _upkeep = self.log.begin_upkeep()?;
-            let (io, dir) = (&*core.io, &context.path);
-            let (interval, piece) = (config.index_interval_bytes, self.buffer_bytes);
-            let writer = SegmentWriter::create(io, dir, swap, interval, piece);
-            match aborts {
-                true => writer.and_then(|writer| writer.with_txn_index(io, dir)),
-                false => writer,
-            }
-        };
-        let written = created.map_err(CleanError::from).and_then(|writer| {
-            let mut writer = writer.through(|file| {
-                let throttle = self.throttle.clone();
-                Arc::new(Throttled { file, throttle })
-            });
-            let changed = self.write_group(old, view, filter, &mut writer, counts)?;
-            match changed || old.len() > 1 {
-                true => Ok(Some(writer.finish(core.next_segment())?)),
-                false => Ok(None),
-            }
-        });
-        let replaced = match written {
-            Ok(Some(written)) => {
-                counts.bytes_written += written.segment.sealed_len().unwrap_or(0);
-                self.secure(view, &config)?;
-                context.allow_gaps_below(gaps_end)?;
-                self.log
-                    .replace_segments(old, written)
-                    .map_err(CleanError::from)
-            }
-            // What is there is what would be.
-            Ok(None) => Err(CleanError::Unchanged),
-            Err(error) => Err(error),
-        };
-        let Err(error) = replaced else {
-            counts.segments += 1;
-            return Ok(());
-        };
-        self.dispose(swap);
-        match error {
-            CleanError::Unchanged => Ok(()),
-            error => Err(error),
-        }
-    }
-
-    /// Looks whether segments of which nothing is known to go stay as they are: most often they do,
-    /// and need not be written.
-    fn stays_as_it_is(
-        &self,
-        old: &[Arc<Segment>],
-        view: &View,
-        filter: &mut Filter<'_>,
-        counts: &mut Counts,
-    ) -> Result<bool, CleanError> {
-        let before = filter.transactions.clone();
-        let mut becomes = Vec::new();
-        let stays = self.judge(old, view, filter, counts, |filter, header, batch| {
-            let (fate, _) = filter
-                .judge(header, batch, &mut becomes)
-                .map_err(|reason| CleanError::undecodable(header, &reason))?;
-            Ok(fate == Fate::Stays)
-        })?;
-        if !stays {
-            filter.transactions = before;
-        }
-        Ok(stays)
-    }
-
-    /// Writes what stays of the segments; whether that is other than what is there.
-    fn write_group(
-        &self,
-        old: &[Arc<Segment>],
-        view: &View,
-        filter: &mut Filter<'_>,
-        writer: &mut SegmentWriter,
-        counts: &mut Counts,
-    ) -> Result<bool, CleanError> {
-        let mut changed = false;
-        self.judge(old, view, filter, counts, |filter, header, batch| {
-            let (fate, aborted) = filter
-                .judge(header, batch, writer.buffer())
-                .map_err(|reason| CleanError::undecodable(header, &reason))?;
-            match fate {
-                Fate::Stays => writer.append(header, batch)?,
-                Fate::Becomes(new) => {
-                    changed = true;
-                    writer.take_in(&new)?;
-                }
-                Fate::Goes => changed = true,
-            }
-            if let Some(entry) = aborted {
-                writer.add_aborted(entry);
-            }
-            Ok(true)
-        })?;
-        Ok(changed)
-    }
-
-    /// Walks the segments with a filter that knows their transactions, as long as `each` says so;
-    /// whether it did to the end.
-    fn judge(
-        &self,
-        old: &[Arc<Segment>],
-        view: &View,
-        filter: &mut Filter<'_>,
-        counts: &mut Counts,
-        mut each: impl FnMut(&mut Filter<'_>, &BatchHeader, &[u8]) -> Result<bool, CleanError>,
-    ) -> Result<bool, CleanError> {
-        let mut walk = Walk::new(self.log, view, self.throttle, self.buffer_bytes);
-        let mut whole = true;
-        for segment in old {
-            let end = segment.end().ok_or(CleanError::Changed)?;
-            let aborted = self.log.aborted_between(segment.base, end)?;
-            filter.transactions.add_aborted(&aborted, segment.base);
-            whole = walk.segment(segment, 0, |header, batch| {
-                self.check()?;
-                each(filter, header, batch)
-            })?;
-            if !whole {
-                break;
-            }
-        }
-        counts.bytes_read += walk.bytes_read;
-        Ok(whole)
-    }
-
     /// Makes durable what only the old segments could say otherwise: the leader epochs.
-    fn secure(&self, view: &View, config: &LogConfig) -> Result<(), CleanError> {
+    pub(super) fn secure(&self, view: &View, config: &LogConfig) -> Result<(), CleanError> {
         if config.durability == Durability::Memory {
             return Ok(());
         }
@@ -302,7 +157,7 @@ impl Pass<'_> {
     }
 
     /// Removes what was written in vain.
-    fn dispose(&self, swap: Swap) {
+    pub(super) fn dispose(&self, swap: Swap) {
         let context = self.log.context();
         // Whatever is left of an earlier swap may need files of this name.
         let Ok(_upkeep) = self.log.begin_upkeep() else {
@@ -330,7 +185,7 @@ impl From<ReadError> for CleanError {
 
 impl Log {
     /// The batches that say what the producers wrote last who are still remembered.
-    fn last_batches(&self, now: Timestamp) -> super::filter::LastBatches {
+    pub(super) fn last_batches(&self, now: Timestamp) -> LastBatches {
         let expiration_ms = &self.context().core.producer_id_expiration_ms;
         let mut writer = self.stop_writer();
         writer

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use crate::model::Offset;
 
+const BITS: usize = u64::BITS as usize;
+
 /// Bits by offset. By default none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Superseded {
@@ -42,23 +44,41 @@ impl Superseded {
     /// Whether that was noted of an offset of a range; `None` where it was of none, and not all of
     /// them have a bit.
     pub(super) fn any(&self, offsets: Range<Offset>) -> Option<bool> {
-        let index = |offset: Offset| {
-            let index = offset.0.saturating_sub(self.first.0).max(0);
-            usize::try_from(index).unwrap_or(usize::MAX)
+        let any = self.words(&offsets).any(|word| word != 0);
+        (any || self.covers(&offsets)).then_some(any)
+    }
+
+    /// Of how many offsets of a range that was noted; `None` where not all of them have a bit.
+    pub(super) fn count(&self, offsets: Range<Offset>) -> Option<u64> {
+        let count = || {
+            self.words(&offsets)
+                .map(|word| u64::from(word.count_ones()))
         };
-        let bits = u64::BITS as usize;
-        let (from, to) = (index(offsets.start), index(offsets.end));
-        let of_word = |word: usize| {
-            let below = |bit: usize| match bit.saturating_sub(word * bits) {
-                bit if bit < bits => (1_u64 << bit) - 1,
+        self.covers(&offsets).then(|| count().sum())
+    }
+
+    /// Whether all offsets of a range have a bit.
+    fn covers(&self, offsets: &Range<Offset>) -> bool {
+        offsets.start >= self.first && self.index(offsets.end) <= self.bits.len() * BITS
+    }
+
+    /// The bits of the offsets of a range that have one, in words in which the others are not set.
+    fn words(&self, offsets: &Range<Offset>) -> impl Iterator<Item = u64> {
+        let (from, to) = (self.index(offsets.start), self.index(offsets.end));
+        let words = from / BITS..to.div_ceil(BITS).min(self.bits.len());
+        words.map(move |word| {
+            let below = |bit: usize| match bit.saturating_sub(word * BITS) {
+                bit if bit < BITS => (1_u64 << bit) - 1,
                 _ => u64::MAX,
             };
             self.bits.get(word).unwrap_or(&0) & below(to) & !below(from)
-        };
-        let mut words = from / bits..to.div_ceil(bits).min(self.bits.len());
-        let any = words.any(|word| of_word(word) != 0);
-        let all = offsets.start >= self.first && to <= self.bits.len() * bits;
-        (any || all).then_some(any)
+        })
+    }
+
+    /// The number of an offset's bit, as if there were one for each; 0 for those before the first.
+    fn index(&self, offset: Offset) -> usize {
+        let index = offset.0.saturating_sub(self.first.0).max(0);
+        usize::try_from(index).unwrap_or(usize::MAX)
     }
 
     fn place(&self, offset: Offset) -> Option<(usize, u64)> {
@@ -110,6 +130,19 @@ mod tests {
         }
         let all = Offset(i64::MIN)..Offset(i64::MAX);
         assert_eq!(Superseded::default().any(all), None);
+    }
+
+    #[test]
+    fn those_of_a_range_are_counted_where_all_of_it_has_bits() {
+        let mut superseded = Superseded::among(Offset(5)..Offset(500), 1_000);
+        for offset in (5..500).step_by(5) {
+            superseded.note(Offset(offset));
+        }
+        let count = |from, to| superseded.count(Offset(from)..Offset(to));
+        assert_eq!([count(5, 500), count(5, 5)], [Some(99), Some(0)]);
+        assert_eq!([count(6, 10), count(10, 11)], [Some(0), Some(1)]);
+        assert_eq!([count(64, 128), count(69, 133)], [Some(13), Some(13)]);
+        assert_eq!([count(4, 100), count(5, 9_999)], [None, None]);
     }
 
     #[test]

@@ -253,7 +253,7 @@ impl Cleaner {
     fn give_up(&self, core: &Core, partition: &Partition, error: &CleanError) {
         let directory = &partition.context().directory;
         match error {
-            CleanError::Stopped | CleanError::Changed | CleanError::Unchanged => {
+            CleanError::Stopped | CleanError::Changed => {
                 tracing::debug!(partition = directory, %error, "gave up compacting");
             }
             CleanError::Damaged { .. } | CleanError::Undecodable { .. } => {
