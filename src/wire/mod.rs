@@ -1,6 +1,6 @@
 //! Kafka's primitives, and the record schemas of the metadata log.
 //!
-//! *Owns:* [`Reader`] and [`Writer`] of Kafka's primitive types, their checksum ([`crc32c`]), the
+//! *Owns:* [`Reader`] and [`Writer`] of Kafka's primitive types, their checksum ([`crc32c()`]), the
 //! `schema!` table that describes a record once, the rows of the metadata log ([`metadata`]) and of control batches
 //! ([`control`]). *May use:* `model`. *Must not know:* requests, sockets, files.
 //!
