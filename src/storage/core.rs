@@ -76,6 +76,8 @@ pub(super) struct Core {
     pub(super) log_starts: LogStarts,
     /// Offsets below which logs may have gaps, by directory.
     pub(super) compacted: Mutex<offset_checkpoint::Offsets>,
+    /// Whether what that says was written durably by this process.
+    pub(super) compacted_is_durable: AtomicBool,
     /// What is known to be damaged.
     pub(super) damage: DamageList,
     /// Up to where each log is known to be on disk.
@@ -143,6 +145,7 @@ impl Core {
             recovery_points: Mutex::new(found.recovery_points),
             log_starts: LogStarts::new(found.log_starts),
             compacted: Mutex::new(found.compacted),
+            compacted_is_durable: AtomicBool::new(false),
             damage: DamageList::default(),
             journal: Journal::new(options.io.clone(), &options.dir, found.journal),
             random: Mutex::new(fastrand::Rng::with_seed(options.seed)),

@@ -60,7 +60,11 @@ impl Core {
         let compacted = self.compacted.lock();
         let content = offset_checkpoint::encode(&compacted);
         let path = self.dir.join(names::COMPACTED);
-        replace_file(&*self.io, &path, content.as_bytes(), persist)
+        replace_file(&*self.io, &path, content.as_bytes(), persist)?;
+        if persist == Persist::Durable {
+            self.compacted_is_durable.store(true, Ordering::SeqCst);
+        }
+        Ok(())
     }
 }
 
@@ -73,8 +77,10 @@ impl Context {
 
     /// Lets gaps be made below `offset`; durable when it returns, and the gaps may come only then.
     pub(in crate::storage) fn allow_gaps_below(&self, offset: Offset) -> io::Result<()> {
-        // Raised below, once it is durable: an attempt that failed is made again.
-        if self.gaps_allowed_below() >= offset {
+        // Raised below, once it is durable: an attempt that failed is made again. What a start found,
+        // or made of a file that makes no sense, need not be on disk: a power cut might take it back.
+        let is_durable = self.core.compacted_is_durable.load(Ordering::SeqCst);
+        if is_durable && self.gaps_allowed_below() >= offset {
             return Ok(());
         }
         {

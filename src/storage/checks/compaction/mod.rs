@@ -254,4 +254,11 @@ mod tests {
             check_compaction(5_001_120, 50).unwrap();
         }
     }
+
+    #[test]
+    fn where_gaps_are_allowed_is_on_disk_before_there_are_some_though_a_start_had_to_guess() {
+        for _ in 0..10 {
+            check_compaction(6_948, 50).unwrap();
+        }
+    }
 }
