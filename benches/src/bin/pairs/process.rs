@@ -1,4 +1,5 @@
-//! A server as a process of its own, and what the system says of it (proc(5)).
+//! A server as a process of its own, and what the system says of it (proc(5), its clock of processor
+//! time).
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -7,14 +8,10 @@ use std::process::{ChildStdout, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
 use crate::guard::{Guard, Guarded};
-
-/// What `/proc` counts processor time in, on every architecture that Rust runs on: hundredths.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// Where `utime` and `stime` are behind the name of the program.
-const UTIME: usize = 11;
-const STIME: usize = 12;
 
 /// How long a server may take to stop when it is asked to, and how often it is looked.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -101,10 +98,11 @@ impl Process {
 
     /// Processor seconds so far, of all its threads, living or not.
     pub(crate) fn cpu(&self) -> Result<f64, String> {
-        let stat = self.read("stat")?;
-        ticks(&stat)
-            .map(|ticks| ticks as f64 / TICKS_PER_SECOND)
-            .ok_or_else(|| format!("stat: {stat}"))
+        let said = |error| format!("processor time: {error}");
+        let pid = i32::try_from(self.child.id()).map_err(|error| error.to_string())?;
+        // To the nanosecond; proc(5) rounds to hundredths of a second, which is a lot of a second.
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid)).map_err(said)?;
+        Ok(Duration::from(clock.now().map_err(said)?).as_secs_f64())
     }
 
     /// Resident KiB.
@@ -128,14 +126,6 @@ impl Process {
     }
 }
 
-fn ticks(stat: &str) -> Option<u64> {
-    // The name may have blanks and parentheses of its own.
-    let (_, behind) = stat.rsplit_once(')')?;
-    let field = |place| behind.split_ascii_whitespace().nth(place)?.parse().ok();
-    let (user, system): (u64, u64) = (field(UTIME)?, field(STIME)?);
-    Some(user + system)
-}
-
 fn kib(status: &str, name: &str) -> Option<f64> {
     let mut lines = status.lines().filter_map(|line| line.split_once(':'));
     let (_, value) = lines.find(|(key, _)| *key == name)?;
@@ -145,13 +135,6 @@ fn kib(status: &str, name: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn processor_time_is_found_behind_any_name() {
-        let stat = "17 (a) b (c)) S 1 17 17 0 -1 4194304 1 2 3 4 250 31 7 8 20 0 9 0 5 6";
-        assert_eq!(ticks(stat), Some(281));
-        assert_eq!(ticks("17 (short) S 1"), None);
-    }
 
     #[test]
     fn memory_is_found_by_its_name() {
