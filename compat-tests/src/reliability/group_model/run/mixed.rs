@@ -7,7 +7,7 @@ use klamm::wire::groups::GroupRecord;
 
 use super::super::bed::{Happened, Known};
 use super::super::classic::{JoinFacts, Who};
-use super::super::clients::Phase;
+use super::super::clients::{Classic, Phase};
 use super::super::consumer::Parts;
 use super::super::parts;
 use super::records::{group_of, lets_go};
@@ -45,6 +45,7 @@ impl Run {
             let after = facts.downgrade(value, id_of, is_known(&self.bed.known), goes, now_ms)?;
             self.classic_facts.insert(group.to_owned(), after);
             self.consumer_facts.remove(group);
+            self.forget_topics_that_went(group);
             return self.offsets.check(&self.bed.shard);
         }
         let records = what.records.iter();
@@ -65,6 +66,20 @@ impl Run {
             }
         }
         self.offsets.check(&self.bed.shard)
+    }
+
+    /// The record of a classic group does not say what its members had of topics that are gone, and
+    /// they know names alone: if a topic comes by that name, nobody keeps them from reading it, in
+    /// Kafka as here, until they join again.
+    fn forget_topics_that_went(&mut self, group: &str) {
+        let id_of = id_of(&self.bed.known);
+        let of_group = |client: &&mut Classic| client.group == group;
+        for client in self.classics.iter_mut().filter(of_group) {
+            let had = &client.has_ids;
+            client.has.retain(|(topic, partition)| {
+                id_of(topic).is_some_and(|id| had.contains(&(id, *partition)))
+            });
+        }
     }
 
     /// What a client has, by the ids that its topics have now.
