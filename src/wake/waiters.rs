@@ -96,9 +96,12 @@ impl Future for Changed<'_> {
                 let stands = groups
                     .get_mut(group)
                     .and_then(|group| group.wakers.get_mut(place));
-                if let Some(waker) = stands {
-                    waker.clone_from(cx.waker());
-                }
+                let replaced = stands
+                    .filter(|waker| !waker.will_wake(cx.waker()))
+                    .map(|waker| std::mem::replace(waker, cx.waker().clone()));
+                // Whatever goes with a waker goes without the lock.
+                drop(groups);
+                drop(replaced);
             }
             None => {
                 let place = stand(&mut groups, cx.waker().clone());
@@ -139,7 +142,7 @@ impl Drop for Changed<'_> {
         let left = groups
             .get_mut(group)
             .and_then(|group| group.wakers.try_remove(place));
-        // Whatever goes with a waker goes without the lock.
+        // As above.
         drop(groups);
         drop(left);
     }
@@ -270,10 +273,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_is_signalled_once_for_all_of_its_tasks() {
-        let waiters = Waiters::default();
+    async fn tasks_of_another_thread_stand_together_and_are_woken_by_its_bell() {
+        let waiters = Arc::new(Waiters::default());
         let (handle, _end) = thread_with_bell();
-        let waiters = Arc::new(waiters);
         let tasks: Vec<_> = (0..10)
             .map(|_| {
                 let waiters = Arc::clone(&waiters);
