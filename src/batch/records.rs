@@ -239,7 +239,7 @@ impl<'a> RecordIter<'a> {
             .unwrap_or(Timestamp(self.base_timestamp.wrapping_add(delta)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_record(&mut self) -> Result<Option<RecordView<'a>>, RecordFormatError> {
         let Some(mut body) = self.next_body()? else {
             return Ok(None);
@@ -284,7 +284,7 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RecordView<'a>, RecordFormatError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.finished {
             return None;
@@ -295,7 +295,7 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_headers<'a>(body: &mut Cursor<'a>) -> Result<Headers<'a>, RecordFormatError> {
     let claimed = body.varint()?;
     let count = usize::try_from(claimed)

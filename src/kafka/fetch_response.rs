@@ -70,13 +70,13 @@ pub(crate) struct Envelope {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
-/// Writes the response. Answers that follow one another and have the same topic share its entry.
-pub(crate) fn write<'a>(
+/// Writes the response, and takes the records out of the answers. Those that follow one another and
+/// have the same topic share its entry.
+pub(crate) fn write(
     version: i16,
     envelope: &Envelope,
-    answers: impl IntoIterator<Item = (&'a TopicKey, PartitionAnswer)>,
+    answers: &mut [(&TopicKey, PartitionAnswer)],
 ) -> Body {
-    let mut answers: SmallVec<[(&TopicKey, PartitionAnswer); 1]> = answers.into_iter().collect();
     let topics = answers.chunk_by(|one, next| one.0 == next.0).count();
     let mut writer = Writer::new(version);
     writer.bytes.put_i32(0);
@@ -335,7 +335,7 @@ mod tests {
                 diverging: Some((LeaderEpoch(4), Offset(44))),
                 ..answer(2, b"")
             };
-            let answers = vec![
+            let mut answers = vec![
                 (&first, answer(0, b"first")),
                 (
                     &first,
@@ -364,7 +364,7 @@ mod tests {
                 session_id: 55,
                 endpoints: vec![endpoint],
             };
-            let mut bytes = flatten(write(version, &envelope, answers));
+            let mut bytes = flatten(write(version, &envelope, &mut answers));
             let decoded = FetchResponse::decode(&mut bytes, version).unwrap();
             assert!(
                 bytes.is_empty(),
@@ -421,7 +421,7 @@ mod tests {
                 error_code: 70,
                 ..Envelope::default()
             };
-            let mut bytes = flatten(write(version, &envelope, []));
+            let mut bytes = flatten(write(version, &envelope, &mut []));
             let decoded = FetchResponse::decode(&mut bytes, version).unwrap();
             assert!(bytes.is_empty());
             assert_eq!(decoded.error_code, if version >= 7 { 70 } else { 0 });
@@ -432,7 +432,11 @@ mod tests {
     #[test]
     fn records_stay_a_piece_of_their_own() {
         let topic = topic(18, 1);
-        let body = write(18, &Envelope::default(), [(&topic, answer(0, b"records"))]);
+        let body = write(
+            18,
+            &Envelope::default(),
+            &mut [(&topic, answer(0, b"records"))],
+        );
         let kinds: Vec<_> = body
             .chunks
             .iter()

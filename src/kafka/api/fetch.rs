@@ -62,13 +62,12 @@ impl Handler for Fetch {
         let options = options(context.broker(), &request, isolation);
         let wanted = std::mem::take(&mut request.wanted);
         let forgotten = request.forgotten();
-        let now = context.broker().clock.monotonic();
         let begun = (context.connection.fetch_sessions).begin(
             request.session,
             uses_ids,
             wanted,
             forgotten,
-            now,
+            || context.broker().clock.monotonic(),
         );
         let fetch = match begun {
             Ok(fetch) => fetch,
@@ -105,7 +104,7 @@ fn refuse(version: i16, error: &impl KafkaCode) -> Body {
         error_code: error.kafka().code(),
         ..Envelope::default()
     };
-    fetch_response::write(version, &envelope, [])
+    fetch_response::write(version, &envelope, &mut [])
 }
 
 /// The answer to an isolation level that there is not. From Kafka it names the partitions if it
@@ -123,7 +122,7 @@ fn refuse_all(version: i16, wanted: &[(PartitionKey, Wanted)]) -> Body {
             PartitionAnswer::missing_for(key.partition, error_code),
         )
     });
-    fetch_response::write(version, &envelope, answers)
+    fetch_response::write(version, &envelope, &mut answers.collect::<Vec<_>>())
 }
 
 impl KafkaCode for SessionError {
@@ -157,17 +156,18 @@ impl Asked {
         let (version, broker) = (context.version, context.broker());
         let lists_aborted =
             options.is_some_and(|options| options.isolation == Isolation::ReadCommitted);
-        let answers = merge(version, broker, lists_aborted, &fetch, places, read);
-        let seen: SmallVec<[Answered; 1]> = answers.iter().map(answered).collect();
-        let now = broker.clock.monotonic();
+        let mut answers = merge(version, broker, lists_aborted, &fetch, places, read);
+        let seen = answers.iter().map(|(_, answer)| answered(answer));
+        let seen: SmallVec<[Answered; 1]> = seen.collect();
+        let now = || broker.clock.monotonic();
         let selection = match context.connection.fetch_sessions.finish(&fetch, &seen, now) {
             Ok(selection) => selection,
             Err(error) => return refuse(version, &error),
         };
         // A follower learns of leaders from the metadata log.
         let from_consumer = options.is_none_or(|options| options.replica.is_none());
-        let names_the_leader =
-            from_consumer && answers.iter().any(|answer| answer.current_leader.is_some());
+        let mut leaders = answers.iter().map(|(_, answer)| answer.current_leader);
+        let names_the_leader = from_consumer && leaders.any(|leader| leader.is_some());
         let endpoints = names_the_leader
             .then(|| endpoint(&context))
             .into_iter()
@@ -177,13 +177,13 @@ impl Asked {
             session_id: selection.session_id,
             endpoints,
         };
-        let mut kept = selection.keep.into_iter().flatten();
-        let keys = fetch.partitions.iter().map(|(key, _)| &key.topic);
-        let chosen = keys.zip(answers).filter(|_| kept.next().unwrap_or(true));
+        if let Some(keep) = selection.keep {
+            let mut kept = keep.into_iter();
+            answers.retain(|_| kept.next().unwrap_or(true));
+        }
         // What is not there comes last, as from Kafka.
-        let mut chosen: SmallVec<[_; 1]> = chosen.collect();
-        chosen.sort_by_key(|(_, answer)| answer.missing());
-        fetch_response::write(version, &envelope, chosen)
+        answers.sort_by_key(|(_, answer)| answer.missing());
+        fetch_response::write(version, &envelope, &mut answers)
     }
 }
 
@@ -270,46 +270,44 @@ fn options(broker: &Broker, request: &FetchRequest, isolation: Isolation) -> Opt
 
 /// An answer for every partition of the request, in its order. Where nothing was read because
 /// the request makes no sense, what would have been read fails.
-fn merge(
+fn merge<'a>(
     version: i16,
     broker: &Broker,
     lists_aborted: bool,
-    fetch: &FetchContext,
+    fetch: &'a FetchContext,
     places: SmallVec<[Place; 1]>,
     read: FetchResults,
-) -> SmallVec<[PartitionAnswer; 1]> {
+) -> SmallVec<[(&'a TopicKey, PartitionAnswer); 1]> {
     let mut read = read.into_iter();
-    let answers = fetch
-        .partitions
-        .iter()
-        .zip(places)
-        .map(|((key, wanted), place)| match place {
-            Place::Missing(error) => PartitionAnswer::missing_for(key.partition, error.code()),
-            Place::Read => match read.next() {
-                None => {
-                    PartitionAnswer::failed(key.partition, ResponseError::UnknownServerError.code())
-                }
-                Some(Ok(fetched)) => PartitionAnswer {
-                    partition: key.partition,
-                    error_code: 0,
-                    high_watermark: fetched.offsets.high_watermark.0,
-                    last_stable: fetched.offsets.last_stable.0,
-                    log_start: fetched.offsets.log_start.0,
-                    aborted: lists_aborted.then_some(fetched.aborted),
-                    records: fetched.records,
-                    diverging: fetched.diverging,
-                    current_leader: None,
-                },
-                Some(Err(error)) => {
-                    let code = code(&error, wanted);
-                    let leader = leader(version, broker, code, key);
-                    PartitionAnswer {
-                        current_leader: leader,
-                        ..PartitionAnswer::failed(key.partition, code.code())
-                    }
-                }
+    let mut answer = |key: &PartitionKey, wanted: &Wanted, place| match place {
+        Place::Missing(error) => PartitionAnswer::missing_for(key.partition, error.code()),
+        Place::Read => match read.next() {
+            None => {
+                PartitionAnswer::failed(key.partition, ResponseError::UnknownServerError.code())
+            }
+            Some(Ok(fetched)) => PartitionAnswer {
+                partition: key.partition,
+                error_code: 0,
+                high_watermark: fetched.offsets.high_watermark.0,
+                last_stable: fetched.offsets.last_stable.0,
+                log_start: fetched.offsets.log_start.0,
+                aborted: lists_aborted.then_some(fetched.aborted),
+                records: fetched.records,
+                diverging: fetched.diverging,
+                current_leader: None,
             },
-        });
+            Some(Err(error)) => {
+                let code = code(&error, wanted);
+                let leader = leader(version, broker, code, key);
+                PartitionAnswer {
+                    current_leader: leader,
+                    ..PartitionAnswer::failed(key.partition, code.code())
+                }
+            }
+        },
+    };
+    let partitions = fetch.partitions.iter().zip(places);
+    let answers = partitions.map(|((key, wanted), place)| (&key.topic, answer(key, wanted, place)));
     answers.collect()
 }
 

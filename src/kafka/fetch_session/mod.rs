@@ -130,14 +130,14 @@ impl FetchSessions {
     }
 
     /// Finds out what a request means: `wanted` and `forgotten` are its two lists, `uses_ids`
-    /// whether its version names topics by id, `now` a monotonic time.
+    /// whether its version names topics by id, `now` a monotonic time, for those that need it.
     pub(crate) fn begin(
         &self,
         request: SessionRequest,
         uses_ids: bool,
         wanted: Vec<(PartitionKey, Wanted)>,
         forgotten: impl IntoIterator<Item = PartitionKey>,
-        now: Duration,
+        now: impl FnOnce() -> Duration,
     ) -> Result<FetchContext, SessionError> {
         if matches!(request.epoch, INITIAL_EPOCH | FINAL_EPOCH) {
             if request.id != 0 {
@@ -159,7 +159,7 @@ impl FetchSessions {
         session.accepts(request.epoch, uses_ids)?;
         let memorable = are_memorable(&wanted);
         session.update(wanted, forgotten);
-        let has_room = cache.note_use(request.id, session.len(), now);
+        let has_room = cache.note_use(request.id, session.len(), now());
         if !(memorable && has_room) {
             cache.close(request.id);
             return Err(SessionError::IdNotFound);
@@ -189,7 +189,7 @@ impl FetchSessions {
         &self,
         context: &FetchContext,
         answers: &[Answered],
-        now: Duration,
+        now: impl FnOnce() -> Duration,
     ) -> Result<Selection, SessionError> {
         match &context.kind {
             Kind::Sessionless => Ok(Selection {
@@ -197,7 +197,7 @@ impl FetchSessions {
                 keep: None,
             }),
             Kind::Full { uses_ids } => {
-                let session_id = self.create(*uses_ids, &context.partitions, answers, now);
+                let session_id = self.create(*uses_ids, &context.partitions, answers, now());
                 Ok(Selection {
                     session_id,
                     keep: None,

@@ -44,10 +44,13 @@ const QUIET: Answered = Answered {
 /// Makes a session of `count` partitions and gives its id.
 fn create(sessions: &FetchSessions, count: i32, now: Duration) -> i32 {
     let context = sessions
-        .begin(full(0), false, partitions(count), [], now)
+        .begin(full(0), false, partitions(count), [], || now)
         .unwrap();
     let answers = vec![QUIET; context.partitions.len()];
-    sessions.finish(&context, &answers, now).unwrap().session_id
+    sessions
+        .finish(&context, &answers, || now)
+        .unwrap()
+        .session_id
 }
 
 /// Goes on with a session without changing it; which partitions are sent.
@@ -58,13 +61,13 @@ fn go_on(
     answer: impl Fn(&PartitionKey) -> Answered,
     now: Duration,
 ) -> Result<Vec<i32>, SessionError> {
-    let context = sessions.begin(SessionRequest { id, epoch }, false, Vec::new(), [], now)?;
+    let context = sessions.begin(SessionRequest { id, epoch }, false, Vec::new(), [], || now)?;
     let answers: Vec<_> = context
         .partitions
         .iter()
         .map(|(key, _)| answer(key))
         .collect();
-    let selection = sessions.finish(&context, &answers, now)?;
+    let selection = sessions.finish(&context, &answers, || now)?;
     let keep = selection.keep.unwrap_or_else(|| vec![true; answers.len()]);
     let kept = context
         .partitions
@@ -78,9 +81,11 @@ fn go_on(
 fn a_full_request_makes_a_session_and_answers_every_partition() {
     let sessions = FetchSessions::new(10, 1);
     let context = sessions
-        .begin(full(0), false, partitions(3), [], seconds(0))
+        .begin(full(0), false, partitions(3), [], || seconds(0))
         .unwrap();
-    let selection = sessions.finish(&context, &[QUIET; 3], seconds(0)).unwrap();
+    let selection = sessions
+        .finish(&context, &[QUIET; 3], || seconds(0))
+        .unwrap();
     assert!(selection.session_id > 0);
     assert_eq!(selection.keep, None);
     assert_eq!(sessions.len(), 1);
@@ -92,10 +97,12 @@ fn a_request_of_the_final_epoch_has_no_session_and_closes_the_one_it_names() {
     let id = create(&sessions, 1, seconds(0));
     let request = SessionRequest { id, epoch: -1 };
     let context = sessions
-        .begin(request, false, partitions(2), [], seconds(0))
+        .begin(request, false, partitions(2), [], || seconds(0))
         .unwrap();
     assert_eq!(context.partitions.len(), 2);
-    let selection = sessions.finish(&context, &[QUIET; 2], seconds(0)).unwrap();
+    let selection = sessions
+        .finish(&context, &[QUIET; 2], || seconds(0))
+        .unwrap();
     assert_eq!(
         selection,
         Selection {
@@ -111,10 +118,10 @@ fn a_full_request_closes_the_session_it_names_and_makes_another() {
     let sessions = FetchSessions::new(10, 1);
     let first = create(&sessions, 1, seconds(0));
     let context = sessions
-        .begin(full(first), false, partitions(1), [], seconds(0))
+        .begin(full(first), false, partitions(1), [], || seconds(0))
         .unwrap();
     let second = sessions
-        .finish(&context, &[QUIET], seconds(0))
+        .finish(&context, &[QUIET], || seconds(0))
         .unwrap()
         .session_id;
     assert_ne!(first, second);
@@ -142,7 +149,7 @@ fn unknown_ids_wrong_epochs_and_the_other_topic_key_are_refused() {
         assert_eq!(refused, Err(SessionError::InvalidEpoch), "{epoch}");
     }
     let request = SessionRequest { id, epoch: 1 };
-    let refused = sessions.begin(request, true, Vec::new(), [], seconds(0));
+    let refused = sessions.begin(request, true, Vec::new(), [], || seconds(0));
     assert_eq!(refused.err(), Some(SessionError::TopicIdMismatch));
     assert_eq!(go_on(&sessions, id, 1, |_| QUIET, seconds(0)), Ok(vec![]));
     assert_eq!(
@@ -214,7 +221,7 @@ fn partitions_with_data_go_to_the_back_of_the_order() {
     go_on(&sessions, id, 1, data_at(0), seconds(0)).unwrap();
     let request = SessionRequest { id, epoch: 2 };
     let context = sessions
-        .begin(request, false, Vec::new(), [], seconds(0))
+        .begin(request, false, Vec::new(), [], || seconds(0))
         .unwrap();
     let order: Vec<_> = context
         .partitions
@@ -232,7 +239,7 @@ fn partitions_are_added_changed_and_forgotten() {
     let update = vec![(key("t", 1), wanted(9)), (key("u", 0), wanted(4))];
     let forgotten = [key("t", 0), key("never there", 0)];
     let context = sessions
-        .begin(request, false, update, forgotten, seconds(0))
+        .begin(request, false, update, forgotten, || seconds(0))
         .unwrap();
     let expected = vec![
         (key("t", 1), wanted(9)),
@@ -240,7 +247,9 @@ fn partitions_are_added_changed_and_forgotten() {
         (key("u", 0), wanted(4)),
     ];
     assert_eq!(context.partitions, expected);
-    let selection = sessions.finish(&context, &[QUIET; 3], seconds(0)).unwrap();
+    let selection = sessions
+        .finish(&context, &[QUIET; 3], || seconds(0))
+        .unwrap();
     // What is new is always answered: its offsets were never sent.
     assert_eq!(selection.keep, Some(vec![false, false, true]));
 }
@@ -251,12 +260,12 @@ fn a_session_without_partitions_is_closed() {
     let id = create(&sessions, 1, seconds(0));
     let request = SessionRequest { id, epoch: 1 };
     let context = sessions
-        .begin(request, false, Vec::new(), [key("t", 0)], seconds(0))
+        .begin(request, false, Vec::new(), [key("t", 0)], || seconds(0))
         .unwrap();
     assert!(context.partitions.is_empty());
     assert_eq!(
         sessions
-            .finish(&context, &[], seconds(0))
+            .finish(&context, &[], || seconds(0))
             .unwrap()
             .session_id,
         0
@@ -274,7 +283,7 @@ fn an_answer_is_refused_when_the_session_went_on_without_it() {
             false,
             Vec::new(),
             [],
-            seconds(0),
+            || seconds(0),
         )
         .unwrap();
     sessions
@@ -283,11 +292,11 @@ fn an_answer_is_refused_when_the_session_went_on_without_it() {
             false,
             Vec::new(),
             [],
-            seconds(0),
+            || seconds(0),
         )
         .unwrap();
     assert_eq!(
-        sessions.finish(&first, &[QUIET], seconds(0)),
+        sessions.finish(&first, &[QUIET], || seconds(0)),
         Err(SessionError::InvalidEpoch)
     );
 }
@@ -301,7 +310,7 @@ fn a_partition_named_twice_is_fetched_once_as_it_was_wanted_last() {
         (key("t", 0), wanted(3)),
     ];
     let context = sessions
-        .begin(SessionRequest::LEGACY, false, twice, [], seconds(0))
+        .begin(SessionRequest::LEGACY, false, twice, [], || seconds(0))
         .unwrap();
     assert_eq!(
         context.partitions,
@@ -365,7 +374,7 @@ fn what_sessions_remember_is_bounded() {
         id: second,
         epoch: 1,
     };
-    let grown = sessions.begin(request, false, partitions(5), [], seconds(0));
+    let grown = sessions.begin(request, false, partitions(5), [], || seconds(0));
     assert_eq!(grown.err(), Some(SessionError::IdNotFound));
     assert_eq!(sessions.len(), 1);
 }
@@ -375,18 +384,18 @@ fn a_name_that_no_topic_can_have_is_not_remembered() {
     let sessions = FetchSessions::new(10, 1);
     let long = || vec![(key(&"x".repeat(250), 0), wanted(0))];
     let context = sessions
-        .begin(full(0), false, long(), [], seconds(0))
+        .begin(full(0), false, long(), [], || seconds(0))
         .unwrap();
     assert_eq!(context.partitions.len(), 1);
     assert_eq!(
         sessions
-            .finish(&context, &[QUIET], seconds(0))
+            .finish(&context, &[QUIET], || seconds(0))
             .unwrap()
             .session_id,
         0
     );
     let id = create(&sessions, 1, seconds(0));
     let request = SessionRequest { id, epoch: 1 };
-    let refused = sessions.begin(request, false, long(), [], seconds(0));
+    let refused = sessions.begin(request, false, long(), [], || seconds(0));
     assert_eq!(refused.err(), Some(SessionError::IdNotFound));
 }

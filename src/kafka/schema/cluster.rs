@@ -3,7 +3,7 @@
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 
-use super::field::{ALL, BOOL, INT8, INT32, Kind, Schema, UUID, array_of, field, since};
+use super::field::{ALL, BOOL, INT8, INT32, Kind, Schema, UUID, array_of, between, field, since};
 
 /// Metadata (3).
 pub(crate) static METADATA: Schema = Schema {
@@ -19,7 +19,11 @@ pub(crate) static METADATA: Schema = Schema {
         )
         .nullable(since(1)),
         field("allow_auto_topic_creation", since(4), BOOL),
-        field("include_cluster_authorized_operations", 8..=10, BOOL),
+        field(
+            "include_cluster_authorized_operations",
+            between(8, 10),
+            BOOL,
+        ),
         field("include_topic_authorized_operations", since(8), BOOL),
     ],
 };

@@ -1,23 +1,37 @@
 //! The vocabulary of a schema.
 
-use std::ops::RangeInclusive;
+/// Versions of a request, from the first to the last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Versions {
+    first: i16,
+    last: i16,
+}
 
-/// Versions of a request.
-pub(crate) type Versions = RangeInclusive<i16>;
+impl Versions {
+    /// Whether that version is one of them.
+    pub(crate) fn contains(self, version: i16) -> bool {
+        self.first <= version && version <= self.last
+    }
+}
 
 /// Every version.
-pub(super) const ALL: Versions = 0..=i16::MAX;
+pub(super) const ALL: Versions = since(0);
 /// No version of any request.
-pub(super) const NEVER: Versions = -1..=-1;
+pub(super) const NEVER: Versions = between(-1, -1);
+
+/// From one version to another.
+pub(super) const fn between(first: i16, last: i16) -> Versions {
+    Versions { first, last }
+}
 
 /// That version and later ones.
 pub(super) const fn since(version: i16) -> Versions {
-    version..=i16::MAX
+    between(version, i16::MAX)
 }
 
 /// That version and earlier ones.
 pub(super) const fn until(version: i16) -> Versions {
-    0..=version
+    between(0, version)
 }
 
 /// One request message.

@@ -15,8 +15,8 @@ use kafka_protocol::messages::offset_fetch_request::{
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 
 use super::field::{
-    ALL, BOOL, INT8, INT32, INT32_ARRAY, INT64, Kind, STRING_ARRAY, Schema, UUID, array_of, field,
-    since, until,
+    ALL, BOOL, INT8, INT32, INT32_ARRAY, INT64, Kind, STRING_ARRAY, Schema, UUID, array_of,
+    between, field, since, until,
 };
 
 /// OffsetCommit (8).
@@ -61,7 +61,7 @@ pub(crate) static OFFSET_FETCH: Schema = Schema {
                 field("partition_indexes", ALL, INT32_ARRAY),
             ]),
         )
-        .nullable(2..=7),
+        .nullable(between(2, 7)),
         field(
             "groups",
             since(8),

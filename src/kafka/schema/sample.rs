@@ -80,7 +80,7 @@ struct Maker {
 
 impl Maker {
     fn fields(&mut self, fields: &'static [Field]) {
-        let here = |field: &&Field| field.versions.contains(&self.version);
+        let here = |field: &&Field| field.versions.contains(self.version);
         let (tagged, plain): (Vec<_>, Vec<_>) = fields
             .iter()
             .filter(here)
@@ -94,7 +94,7 @@ impl Maker {
     }
 
     fn field(&mut self, field: &'static Field) {
-        let nullable = field.nullable.contains(&self.version);
+        let nullable = field.nullable.contains(self.version);
         let null = nullable && matches!(self.style, Style::Random) && self.random.u8(..4) == 0;
         let first = self.sample.counts.len();
         match &field.kind {

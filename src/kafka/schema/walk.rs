@@ -21,6 +21,9 @@ const TAG_MAP_BYTES: usize = 512;
 /// Bytes that an unknown tagged field takes in such a map, whose nodes may be half empty.
 const TAG_ENTRY_BYTES: usize = 112;
 
+/// The section of tagged fields, in errors.
+const TAGGED_FIELDS: &str = "tagged fields";
+
 /// What a request is going to cost when the codec decodes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Footprint {
@@ -101,11 +104,23 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn fields(&mut self, fields: &'static [Field]) -> Result<(), Refusal> {
+        // Most fields have a size of their own; those that follow each other are skipped at once.
+        let mut fixed = 0;
         for field in fields {
-            if field.tag.is_none() && field.versions.contains(&self.version) {
-                self.field(field)?;
+            if field.tag.is_some() || !field.versions.contains(self.version) {
+                continue;
             }
+            if let Kind::Fixed(size) = field.kind {
+                fixed += size;
+                if fixed > self.rest.len() {
+                    return Err(Refusal::Truncated(field.name));
+                }
+                continue;
+            }
+            self.skip(field.name, std::mem::take(&mut fixed))?;
+            self.field(field)?;
         }
+        self.skip(TAGGED_FIELDS, fixed)?;
         if self.flexible {
             self.tagged(fields)
         } else {
@@ -116,7 +131,7 @@ impl<'a> Walk<'a> {
     fn field(&mut self, field: &'static Field) -> Result<(), Refusal> {
         let name = field.name;
         let version = self.version;
-        let nullable = || field.nullable.contains(&version);
+        let nullable = || field.nullable.contains(version);
         match &field.kind {
             Kind::Fixed(size) => self.skip(name, *size),
             Kind::String => self.string(name, nullable()),
@@ -215,26 +230,25 @@ impl<'a> Walk<'a> {
     }
 
     fn tagged(&mut self, known: &'static [Field]) -> Result<(), Refusal> {
-        const SECTION: &str = "tagged fields";
-        let count = self.varint(SECTION)? as usize;
+        let count = self.varint(TAGGED_FIELDS)? as usize;
         // Each has a tag and a size.
         if count > self.rest.len() / 2 {
             return Err(Refusal::Lie {
-                field: SECTION,
+                field: TAGGED_FIELDS,
                 claimed: count,
                 remaining: self.rest.len(),
             });
         }
         let mut unknown = 0;
         for _ in 0..count {
-            let tag = self.varint(SECTION)?;
-            let size = self.varint(SECTION)? as usize;
+            let tag = self.varint(TAGGED_FIELDS)?;
+            let size = self.varint(TAGGED_FIELDS)? as usize;
             match known.iter().find(|field| field.tag == Some(tag)) {
-                Some(field) if field.versions.contains(&self.version) => self.field(field)?,
+                Some(field) if field.versions.contains(self.version) => self.field(field)?,
                 Some(field) => return Err(Refusal::Tag(field.name)),
                 None => {
                     unknown += 1;
-                    self.skip(SECTION, size)?;
+                    self.skip(TAGGED_FIELDS, size)?;
                 }
             }
         }
