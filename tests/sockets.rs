@@ -49,7 +49,7 @@ struct Echo;
 impl Protocol for Echo {
     async fn serve(self: Arc<Self>, mut socket: Socket) {
         while let Ok(Some(frame)) = socket.next(true, |_| usize::MAX).await {
-            let bytes = frame.into_bytes();
+            let bytes = Bytes::from(frame);
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let mut words = text.split(':');
             let mut pieces = match words.next() {
@@ -69,12 +69,12 @@ impl Protocol for Echo {
 }
 
 fn echo(bytes: Bytes) -> Vec<Piece> {
-    vec![framed(&bytes.len().to_string()), Piece::from(bytes)]
+    vec![framed(&bytes.len().to_string()), Piece::Memory(bytes)]
 }
 
 fn framed(len: &str) -> Piece {
     let len: u32 = len.parse().unwrap();
-    Piece::from(Bytes::copy_from_slice(&len.to_be_bytes()))
+    Piece::from(len.to_be_bytes().to_vec())
 }
 
 fn region<'a>(mut words: impl Iterator<Item = &'a str>) -> Piece {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::reply::Close;
@@ -27,21 +27,27 @@ pub(crate) fn footprint(
 /// A request, as a handler takes it: what the generated codec makes of the body, or what is read
 /// from it by hand where every consumer sends it all the time.
 pub(crate) trait Request: Sized {
-    /// Decodes a body whose [`footprint`] was taken and charged.
-    fn decode(body: &mut Bytes, version: i16) -> Result<Self, Close>;
+    /// Decodes a body whose [`footprint`] was taken and charged; how many of its bytes that took.
+    /// What the request goes on using of them it shares.
+    fn decode<B: AsRef<[u8]> + Into<Bytes>>(body: B, version: i16) -> Result<(Self, usize), Close>;
 }
 
 impl<T: Decodable> Request for T {
-    fn decode(body: &mut Bytes, version: i16) -> Result<Self, Close> {
-        T::decode(body, version).map_err(|error| Close(format!("the body does not parse: {error}")))
+    fn decode<B: AsRef<[u8]> + Into<Bytes>>(body: B, version: i16) -> Result<(Self, usize), Close> {
+        let mut rest: Bytes = body.into();
+        let length = rest.len();
+        let decoded = T::decode(&mut rest, version);
+        decoded
+            .map(|request| (request, length - rest.len()))
+            .map_err(|error| Close(format!("the body does not parse: {error}")))
     }
 }
 
 /// Encodes a response body. An error is a bug of the handler: a field that the version lacks.
-pub(crate) fn encode<T: Encodable>(response: &T, version: i16) -> Result<Bytes, Close> {
-    let mut body = BytesMut::with_capacity(BODY_BYTES);
+pub(crate) fn encode<T: Encodable>(response: &T, version: i16) -> Result<Vec<u8>, Close> {
+    let mut body = Vec::with_capacity(BODY_BYTES);
     match response.encode(&mut body, version) {
-        Ok(()) => Ok(body.freeze()),
+        Ok(()) => Ok(body),
         Err(error) => {
             let response = std::any::type_name::<T>();
             tracing::error!(response, version, %error, "a response could not be encoded");

@@ -181,8 +181,10 @@ impl Session {
         };
         match request {
             Ok(request) => {
-                self.client_id
-                    .clone_from(&request.examined.header.client_id);
+                let client_id = &request.examined.header.client_id;
+                if self.client_id != *client_id {
+                    self.client_id.clone_from(client_id);
+                }
                 self.held = Some(request);
             }
             Err(end) => self.finish(end),
@@ -228,7 +230,7 @@ impl Session {
         } = request;
         let Examined {
             api,
-            header,
+            mut header,
             content,
         } = examined;
         let (version, id) = (header.version, header.correlation_id);
@@ -240,13 +242,13 @@ impl Session {
             }
             Content::Body { start, footprint } => {
                 frame.charge(footprint.bytes).await;
-                let body = request::body(frame.into_bytes(), start);
+                frame.advance(start);
                 let context = Context {
                     connection: Arc::clone(&self.connection),
                     version: header.version,
-                    client_id: header.client_id.clone(),
+                    client_id: header.client_id.take(),
                 };
-                guarded(api, &header, || api.start(context, body))??
+                guarded(api, &header, || api.start(context, frame))??
             }
         };
         self.overlapping = api.overlaps;

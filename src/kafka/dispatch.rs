@@ -46,6 +46,7 @@ use super::fetch_session::FetchSessions;
 use super::reply::{Close, Reply};
 use super::schema::Schema;
 use crate::broker::Broker;
+use crate::net::Frame;
 use crate::wake::Alarm;
 
 /// Every API that is served, by ascending key. A new one is one line here, one file in `api/`
@@ -197,8 +198,8 @@ pub(crate) struct Api {
     pub(crate) schema: &'static Schema,
     /// Whether requests of this API overlap on a connection.
     pub(crate) overlaps: bool,
-    start: fn(Context, Bytes) -> Result<Reply, Close>,
-    decode: fn(&mut Bytes, i16) -> Result<(), Close>,
+    start: fn(Context, Frame) -> Result<Reply, Close>,
+    decode: fn(Bytes, i16) -> Result<usize, Close>,
 }
 
 impl Api {
@@ -213,7 +214,7 @@ impl Api {
             schema: H::SCHEMA,
             overlaps: H::OVERLAPS,
             start: decode_and_start::<H>,
-            decode: |body, version| H::Request::decode(body, version).map(drop),
+            decode: |body, version| H::Request::decode(body, version).map(|(_, consumed)| consumed),
         }
     }
 
@@ -223,18 +224,19 @@ impl Api {
     }
 
     /// Decodes a body whose footprint was taken and charged, and starts the work.
-    pub(crate) fn start(&self, context: Context, body: Bytes) -> Result<Reply, Close> {
+    pub(crate) fn start(&self, context: Context, body: Frame) -> Result<Reply, Close> {
         (self.start)(context, body)
     }
 
-    /// Decodes a body and drops what it holds: for tests of the decode alone.
-    pub(crate) fn decode(&self, body: &mut Bytes, version: i16) -> Result<(), Close> {
+    /// Decodes a body and drops what it holds, for tests of the decode alone; how many bytes of it
+    /// that took.
+    pub(crate) fn decode(&self, body: Bytes, version: i16) -> Result<usize, Close> {
         (self.decode)(body, version)
     }
 }
 
-fn decode_and_start<H: Handler>(context: Context, mut body: Bytes) -> Result<Reply, Close> {
-    let request = H::Request::decode(&mut body, context.version)?;
+fn decode_and_start<H: Handler>(context: Context, body: Frame) -> Result<Reply, Close> {
+    let (request, _consumed) = H::Request::decode(body, context.version)?;
     H::start(context, request)
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, TryGetError};
+use bytes::{Buf, TryGetError};
 use uuid::Uuid;
 
 use super::codec::Request;
@@ -70,15 +70,16 @@ impl FetchRequest {
 }
 
 impl Request for FetchRequest {
-    fn decode(body: &mut Bytes, version: i16) -> Result<Self, Close> {
+    fn decode<B: AsRef<[u8]>>(body: B, version: i16) -> Result<(Self, usize), Close> {
+        let body = body.as_ref();
         let mut reader = Reader {
             rest: body,
             version,
         };
         let request = reader.request();
-        let left = reader.rest.len();
-        body.advance(body.len() - left);
-        request.map_err(|error| Close(format!("the body does not parse: {error}")))
+        request
+            .map(|request| (request, body.len() - reader.rest.len()))
+            .map_err(|error| Close(format!("the body does not parse: {error}")))
     }
 }
 
@@ -156,12 +157,10 @@ impl Reader<'_> {
         let mut wanted = Vec::with_capacity(count.min(self.rest.len()));
         for _ in 0..topics {
             let topic = self.topic()?;
-            for _ in 0..self.count()? {
+            let count = self.count()?;
+            for topic in std::iter::repeat_n(topic, count) {
                 let partition = PartitionId(self.rest.try_get_i32()?);
-                let key = PartitionKey {
-                    topic: topic.clone(),
-                    partition,
-                };
+                let key = PartitionKey { topic, partition };
                 wanted.push((key, self.partition()?));
             }
             self.unknown_tagged()?;
@@ -319,7 +318,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
+    use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::fetch_request::{
         FetchPartition, FetchTopic, ForgottenTopic, ReplicaState,
     };
@@ -473,8 +472,9 @@ mod tests {
                 let mut body = BytesMut::new();
                 request.encode(&mut body, version).unwrap();
                 codec::footprint(&schema::FETCH, version, &mut body).unwrap();
-                let read = FetchRequest::decode(&mut body.freeze(), version).unwrap();
-                assert_eq!(read, needed(version, &request), "v{version}");
+                let needed = (needed(version, &request), body.len());
+                let read = FetchRequest::decode(body.freeze(), version).unwrap();
+                assert_eq!(read, needed, "v{version}");
             }
         }
     }
@@ -488,8 +488,8 @@ mod tests {
                 .encode(&mut body, version)
                 .unwrap();
             for end in 0..body.len() {
-                let mut part = Bytes::copy_from_slice(&body[..end]);
-                assert!(FetchRequest::decode(&mut part, version).is_err());
+                let part = Bytes::copy_from_slice(&body[..end]);
+                assert!(FetchRequest::decode(part, version).is_err());
             }
         }
     }

@@ -14,7 +14,7 @@
 //!
 //! From version 12 on strings, arrays and bytes are compact and every structure ends with tags.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut;
 use smallvec::SmallVec;
 
 use super::fetch_session::TopicKey;
@@ -24,6 +24,9 @@ use crate::storage::{AbortedTransaction, RecordBytes};
 
 /// First version with compact encodings and tagged fields.
 const FLEXIBLE: i16 = 12;
+
+/// Bytes before the records of a response about one partition, about.
+const HEAD_BYTES: usize = 128;
 
 /// The fields of one partition, before which its topic is known.
 #[derive(Clone, Debug)]
@@ -101,7 +104,7 @@ pub(crate) fn write(
 
 struct Writer {
     version: i16,
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     chunks: SmallVec<[Chunk; 1]>,
 }
 
@@ -109,7 +112,7 @@ impl Writer {
     fn new(version: i16) -> Self {
         Self {
             version,
-            bytes: BytesMut::with_capacity(128),
+            bytes: Vec::with_capacity(HEAD_BYTES),
             chunks: SmallVec::new(),
         }
     }
@@ -179,7 +182,8 @@ impl Writer {
                 .put_i32(i32::try_from(records.len()).unwrap_or(i32::MAX));
         }
         if !records.is_empty() {
-            self.chunks.push(Chunk::Bytes(self.bytes.split().freeze()));
+            self.chunks
+                .push(Chunk::Bytes(std::mem::take(&mut self.bytes)));
             self.chunks.push(Chunk::Records(records));
         }
     }
@@ -212,7 +216,7 @@ impl Writer {
             self.no_tags();
             return;
         }
-        let mut list = BytesMut::new();
+        let mut list = Vec::new();
         put_compact_length(&mut list, endpoints.len());
         for Endpoint { node, host, port } in endpoints {
             list.put_i32(node.0);
@@ -244,9 +248,8 @@ impl Writer {
     }
 
     fn finish(mut self) -> Body {
-        let rest: Bytes = self.bytes.freeze();
-        if !rest.is_empty() {
-            self.chunks.push(Chunk::Bytes(rest));
+        if !self.bytes.is_empty() {
+            self.chunks.push(Chunk::Bytes(self.bytes));
         }
         Body {
             chunks: self.chunks,
@@ -255,16 +258,16 @@ impl Writer {
 }
 
 /// A compact length is one more than the length; 0 stands for null.
-fn put_compact_length(to: &mut BytesMut, length: usize) {
+fn put_compact_length(to: &mut Vec<u8>, length: usize) {
     put_uvarint(to, length + 1);
 }
 
-fn put_tag(to: &mut BytesMut, tag: usize, length: usize) {
+fn put_tag(to: &mut Vec<u8>, tag: usize, length: usize) {
     put_uvarint(to, tag);
     put_uvarint(to, length);
 }
 
-fn put_uvarint(to: &mut BytesMut, mut value: usize) {
+fn put_uvarint(to: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
         to.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -274,6 +277,7 @@ fn put_uvarint(to: &mut BytesMut, mut value: usize) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::FetchResponse;
     use kafka_protocol::protocol::Decodable;
     use uuid::Uuid;
@@ -285,9 +289,8 @@ mod tests {
         let mut all = BytesMut::new();
         for chunk in body.chunks {
             match chunk {
-                Chunk::Bytes(bytes) | Chunk::Records(RecordBytes::Memory(bytes)) => {
-                    all.extend_from_slice(&bytes);
-                }
+                Chunk::Bytes(bytes) => all.extend_from_slice(&bytes),
+                Chunk::Records(RecordBytes::Memory(bytes)) => all.extend_from_slice(&bytes),
                 Chunk::Records(RecordBytes::Region { .. }) => unreachable!("memory only"),
             }
         }

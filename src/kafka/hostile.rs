@@ -8,7 +8,7 @@ use kafka_protocol::protocol::Request as _;
 
 use super::codec;
 use super::dispatch::{self, APIS};
-use super::request::{self, Content, examine};
+use super::request::{Content, examine};
 use super::schema::sample;
 pub use super::schema::{Count, Sample, Style, Width, varint};
 
@@ -36,15 +36,12 @@ pub fn decode(mut frame: Vec<u8>) -> Result<Decoded, String> {
     let Content::Body { start, footprint } = examined.content else {
         return Err("the version is not served".to_owned());
     };
-    let length = frame.len();
-    let mut body = request::body(Bytes::from(frame), start);
-    examined
-        .api
-        .decode(&mut body, examined.header.version)
-        .map_err(|close| close.to_string())?;
+    let body = Bytes::from(frame).split_off(start);
+    let consumed = examined.api.decode(body, examined.header.version);
+    let consumed = consumed.map_err(|close| close.to_string())?;
     Ok(Decoded {
         consumed: start + footprint.consumed,
-        consumed_by_codec: length - body.len(),
+        consumed_by_codec: start + consumed,
         elements: footprint.elements,
         charged: footprint.bytes,
     })
@@ -83,11 +80,11 @@ pub fn produced(mut frame: Vec<u8>) -> Vec<Bytes> {
     if examined.api.key != ProduceRequest::KEY {
         return Vec::new();
     }
-    let mut body = request::body(Bytes::from(frame), start);
-    let decoded: Result<ProduceRequest, _> =
-        codec::Request::decode(&mut body, examined.header.version);
+    let body = Bytes::from(frame).split_off(start);
+    let decoded: Result<(ProduceRequest, _), _> =
+        codec::Request::decode(body, examined.header.version);
     let topics = decoded
-        .map(|request| request.topic_data)
+        .map(|(request, _)| request.topic_data)
         .unwrap_or_default();
     let partitions = topics.into_iter().flat_map(|topic| topic.partition_data);
     partitions

@@ -126,7 +126,6 @@ mod tests {
     use super::*;
     use crate::kafka::dispatch::api;
     use crate::kafka::frame::API_VERSIONS_KEY;
-    use bytes::Bytes;
     use futures_util::FutureExt;
 
     fn in_flight(reply: Reply) -> InFlight {
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_head_and_its_body() {
-        let body = || Body::from(Bytes::from_static(b"ab"));
+        let body = || Body::from(b"ab".to_vec());
         for reply in [
             Reply::Ready(body()),
             Reply::pending(async move { Ok(body()) }).unwrap(),

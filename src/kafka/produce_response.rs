@@ -14,8 +14,6 @@
 //! From version 9 on strings and arrays are compact and every structure ends with tags; there is
 //! one node, so nobody is told of another leader.
 
-use bytes::Bytes;
-
 use crate::model::TopicId;
 use crate::storage::Appended;
 use crate::wire::{EncodeError, Writer};
@@ -136,11 +134,11 @@ impl ProduceResponse {
     }
 
     /// Ends the response.
-    pub(crate) fn finish(mut self) -> Bytes {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         // Never throttled.
         self.out.i32(0);
         self.no_tags();
-        Bytes::from(self.out.into_bytes())
+        self.out.into_bytes()
     }
 
     fn length(&mut self, length: usize) -> Result<(), EncodeError> {
@@ -198,7 +196,8 @@ mod tests {
             response.end_topic();
             response.topic("", id, 0).unwrap();
             response.end_topic();
-            let mut bytes = response.finish();
+            let bytes = response.finish();
+            let mut bytes = bytes.as_slice();
             let decoded = Decoded::decode(&mut bytes, version).unwrap();
             assert!(bytes.is_empty(), "v{version}");
             assert_eq!(decoded.throttle_time_ms, 0);

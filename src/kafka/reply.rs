@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use kafka_protocol::protocol::Encodable;
 use smallvec::{SmallVec, smallvec};
@@ -28,7 +27,7 @@ pub(crate) struct Body {
 #[derive(Debug)]
 pub(crate) enum Chunk {
     /// Encoded fields.
-    Bytes(Bytes),
+    Bytes(Vec<u8>),
     /// Stored batches, not copied.
     Records(RecordBytes),
 }
@@ -49,8 +48,8 @@ impl Body {
     }
 }
 
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Self {
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
         Self {
             chunks: smallvec![Chunk::Bytes(bytes)],
         }

@@ -1,6 +1,5 @@
 //! What is known of a request before it is decoded.
 
-use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 
 use super::codec;
@@ -97,9 +96,4 @@ pub(super) fn examine(frame: &mut [u8], client: Option<&StrBytes>) -> Result<Exa
         header,
         content,
     })
-}
-
-/// The part of a frame from `start` on.
-pub(super) fn body(mut frame: Bytes, start: usize) -> Bytes {
-    frame.split_off(start.min(frame.len()))
 }

@@ -12,6 +12,7 @@ use super::dispatch::{Connection, Context, Handler, api};
 use super::fetch_session::FetchSessions;
 use super::reply::{Body, Chunk, Close, Reply};
 use crate::broker::Broker;
+use crate::net::Frame;
 
 /// One client's view of a broker.
 pub(crate) struct Client {
@@ -78,12 +79,12 @@ impl Client {
         version: i16,
         request: &impl Encodable,
     ) -> Result<Reply, Close> {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         request.encode(&mut bytes, version).unwrap();
         let row = api(H::KEY).unwrap();
         assert!(row.serves(version));
         codec::footprint(row.schema, version, &mut bytes).unwrap();
-        row.start(self.context(version), bytes.freeze())
+        row.start(self.context(version), Frame::from(bytes))
     }
 
     /// Sends a request and decodes the answer, which must have no bytes left.

@@ -6,7 +6,7 @@
 //! that, half-received requests could wait for each other until their deadlines.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +15,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 pub(super) struct Budget {
     total: i64,
     left: AtomicI64,
+    /// Those who wait for more. Counted before they look at what is left, and looked at after more
+    /// is left, both in one order for all threads: nobody waits who is not seen.
+    waiting: AtomicUsize,
     freed: Notify,
     overdraft: Arc<Semaphore>,
 }
@@ -25,6 +28,7 @@ impl Budget {
         Arc::new(Self {
             total,
             left: AtomicI64::new(total),
+            waiting: AtomicUsize::new(0),
             freed: Notify::new(),
             overdraft: Arc::new(Semaphore::new(1)),
         })
@@ -46,6 +50,10 @@ impl Budget {
 
     /// Waits until anything may be taken, without overdrawing.
     pub(super) async fn wait_for_some(&self) {
+        if self.has_some() {
+            return;
+        }
+        let _waiting = Waiting::begin(self);
         while !self.has_some() {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
@@ -56,7 +64,30 @@ impl Budget {
     }
 
     pub(super) fn holds(&self, bytes: i64) -> bool {
-        self.left.load(Ordering::Acquire) >= bytes.min(self.total)
+        self.left.load(Ordering::SeqCst) >= bytes.min(self.total)
+    }
+
+    fn give_back(&self, bytes: i64) {
+        self.left.fetch_add(bytes, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+}
+
+/// One of those who wait for more.
+struct Waiting<'a>(&'a Budget);
+
+impl<'a> Waiting<'a> {
+    fn begin(budget: &'a Budget) -> Self {
+        budget.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(budget)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -73,6 +104,10 @@ impl Lease {
     /// lease may overdraw. Takes nothing.
     pub(super) async fn wait_for(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if self.overdraft.is_some() || self.budget.holds(bytes) {
+            return;
+        }
+        let _waiting = Waiting::begin(&self.budget);
         while self.overdraft.is_none() && !self.budget.holds(bytes) {
             let mut freed = std::pin::pin!(self.budget.freed.notified());
             freed.as_mut().enable();
@@ -92,7 +127,7 @@ impl Lease {
     /// Takes bytes that are there already.
     pub(super) fn take(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.budget.left.fetch_sub(bytes, Ordering::AcqRel);
+        self.budget.left.fetch_sub(bytes, Ordering::SeqCst);
         self.bytes += bytes;
     }
 }
@@ -100,8 +135,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.budget.left.fetch_add(self.bytes, Ordering::AcqRel);
-            self.budget.freed.notify_waiters();
+            self.budget.give_back(self.bytes);
         }
     }
 }

@@ -101,9 +101,29 @@ impl Frame {
         }
     }
 
-    /// The bytes, to be shared.
-    pub fn into_bytes(self) -> Bytes {
-        Bytes::from_owner(self)
+    /// Drops bytes at its beginning.
+    pub fn advance(&mut self, bytes: usize) {
+        self.start += bytes.min(self.len());
+    }
+}
+
+/// A frame that is counted nowhere.
+#[cfg(test)]
+impl From<Vec<u8>> for Frame {
+    fn from(buffer: Vec<u8>) -> Self {
+        let lease = Budget::new(0).lease();
+        Self {
+            buffer,
+            start: 0,
+            lease,
+        }
+    }
+}
+
+/// To be shared.
+impl From<Frame> for Bytes {
+    fn from(frame: Frame) -> Self {
+        Self::from_owner(frame)
     }
 }
 

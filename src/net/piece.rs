@@ -16,7 +16,9 @@ pub type Short = SmallVec<[u8; 16]>;
 pub enum Piece {
     /// A few bytes.
     Short(Short),
-    /// Memory.
+    /// Memory that nobody else has.
+    Own(Vec<u8>),
+    /// Memory that others may have, too.
     Memory(Bytes),
     /// A region of a file, kept open until it has left.
     Region {
@@ -34,6 +36,7 @@ impl Piece {
     pub fn len(&self) -> usize {
         match self {
             Self::Short(bytes) => bytes.len(),
+            Self::Own(bytes) => bytes.len(),
             Self::Memory(bytes) => bytes.len(),
             Self::Region { len, .. } => *len,
         }
@@ -43,6 +46,7 @@ impl Piece {
     pub fn as_memory(&self) -> Option<&[u8]> {
         match self {
             Self::Short(bytes) => Some(bytes),
+            Self::Own(bytes) => Some(bytes),
             Self::Memory(bytes) => Some(bytes),
             Self::Region { .. } => None,
         }
@@ -60,9 +64,9 @@ impl From<Short> for Piece {
     }
 }
 
-impl From<Bytes> for Piece {
-    fn from(bytes: Bytes) -> Self {
-        Self::Memory(bytes)
+impl From<Vec<u8>> for Piece {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Own(bytes)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a connection is told when the broker stops.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 pub(super) struct Stop {
     told: watch::Receiver<bool>,
     end: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    /// Whom the end wakes, once somebody waited for it.
+    stands: Option<Waker>,
 }
 
 impl Stop {
@@ -29,6 +32,7 @@ impl Stop {
         Self {
             told,
             end: Box::pin(end),
+            stands: None,
         }
     }
 
@@ -39,7 +43,17 @@ impl Stop {
 
     /// Waits for the end. Not to be called again once it came.
     pub(super) async fn wait(&mut self) {
-        self.end.as_mut().await;
+        poll_fn(|cx| self.poll_end(cx)).await;
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wakes = |stands: &Waker| stands.will_wake(cx.waker());
+        // Standing there costs a lock that all connections share.
+        if self.stands.as_ref().is_some_and(wakes) && !self.is_told() {
+            return Poll::Pending;
+        }
+        self.stands = Some(cx.waker().clone());
+        self.end.as_mut().poll(cx)
     }
 }
 

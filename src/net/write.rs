@@ -8,7 +8,6 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -106,8 +105,7 @@ impl Out<'_> {
             slice.truncate(read);
             position += read as u64;
             left -= read;
-            self.memory(&[Piece::from(Bytes::from(slice))], left > 0)
-                .await?;
+            self.memory(&[Piece::from(slice)], left > 0).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -13,6 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug, Default)]
 pub struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whom the timer wakes as it is set.
+    stands: Option<Waker>,
 }
 
 /// A deadline passed.
@@ -42,8 +44,11 @@ impl Alarm {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let wakes = |stands: &Waker| stands.will_wake(cx.waker());
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
+        } else if self.stands.as_ref().is_some_and(wakes) && !timer.is_elapsed() {
+            return Poll::Pending;
         }
         while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= deadline {
@@ -51,6 +56,7 @@ impl Alarm {
             }
             timer.as_mut().reset(deadline);
         }
+        self.stands = Some(cx.waker().clone());
         Poll::Pending
     }
 }

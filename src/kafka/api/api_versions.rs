@@ -11,7 +11,6 @@
 //!
 //! *Not implemented:* throttling.
 
-use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -67,7 +66,7 @@ impl Handler for ApiVersions {
 }
 
 /// The body for a version that is not served, in v0.
-pub(crate) fn unsupported_version() -> Result<Bytes, Close> {
+pub(crate) fn unsupported_version() -> Result<Vec<u8>, Close> {
     let response = ApiVersionsResponse::default()
         .with_error_code(ResponseError::UnsupportedVersion.code())
         .with_api_keys(

@@ -354,7 +354,7 @@ fn response(version: i16, answers: Answers) -> Result<Body, Close> {
     })
 }
 
-fn encode(version: i16, answers: Answers) -> Result<Bytes, EncodeError> {
+fn encode(version: i16, answers: Answers) -> Result<Vec<u8>, EncodeError> {
     let partitions = answers.iter().map(|topic| topic.partitions.len()).sum();
     let mut response = ProduceResponse::new(version, answers.len(), partitions)?;
     for topic in answers {
