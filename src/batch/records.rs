@@ -180,6 +180,19 @@ pub struct Header<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// What is looked at of a record that is only checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outline {
+    /// As [`RecordView::offset`].
+    pub(super) offset: Offset,
+    /// As [`RecordView::timestamp`].
+    pub(super) timestamp: Timestamp,
+    /// Bytes of its key.
+    pub(super) key: Option<usize>,
+    /// Bytes of its value.
+    pub(super) value: Option<usize>,
+}
+
 /// One record that is only carried on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EncodedRecord<'a> {
@@ -239,7 +252,7 @@ impl<'a> RecordIter<'a> {
             .unwrap_or(Timestamp(self.base_timestamp.wrapping_add(delta)))
     }
 
-    #[inline(always)]
+    #[inline]
     fn next_record(&mut self) -> Result<Option<RecordView<'a>>, RecordFormatError> {
         let Some(mut body) = self.next_body()? else {
             return Ok(None);
@@ -259,6 +272,29 @@ impl<'a> RecordIter<'a> {
             key,
             value,
             headers,
+        }))
+    }
+
+    /// The next record, all of whose fields are read, and few of them kept.
+    #[inline]
+    pub(super) fn next_outline(&mut self) -> Result<Option<Outline>, RecordFormatError> {
+        let Some(mut body) = self.next_body()? else {
+            return Ok(None);
+        };
+        let _attributes = body.byte()?;
+        let timestamp_delta = body.varlong()?;
+        let offset_delta = body.varint()?;
+        let key = body.skip_nullable()?;
+        let value = body.skip_nullable()?;
+        read_headers(&mut body)?;
+        if !body.is_empty() {
+            return Err(RecordFormatError::SizeMismatch);
+        }
+        Ok(Some(Outline {
+            offset: self.base_offset.plus(i64::from(offset_delta)),
+            timestamp: self.timestamp(timestamp_delta),
+            key,
+            value,
         }))
     }
 
@@ -284,7 +320,7 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RecordView<'a>, RecordFormatError>;
 
-    #[inline(always)]
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.finished {
             return None;
@@ -295,7 +331,7 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn read_headers<'a>(body: &mut Cursor<'a>) -> Result<Headers<'a>, RecordFormatError> {
     let claimed = body.varint()?;
     let count = usize::try_from(claimed)

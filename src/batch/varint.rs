@@ -89,6 +89,15 @@ impl<'a> Cursor<'a> {
         read_varlong(|| self.byte())
     }
 
+    /// A length, and over that many bytes; `None` for a negative length.
+    #[inline]
+    pub(super) fn skip_nullable(&mut self) -> Result<Option<usize>, RecordFormatError> {
+        match usize::try_from(self.varint()?) {
+            Ok(len) => self.bytes(len).map(|_| Some(len)),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// A length and that many bytes; `None` for a negative length.
     #[inline]
     pub(super) fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, RecordFormatError> {

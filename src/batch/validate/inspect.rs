@@ -76,14 +76,14 @@ impl Inspector {
     /// Checks all records of an uncompressed batch; the largest timestamp if all are allowed.
     pub(super) fn walk(mut self, batch: &[u8]) -> Result<Timestamp, BatchError> {
         let payload = batch.get(BATCH_HEADER_LENGTH..).unwrap_or_default();
-        for record in RecordIter::new(&self.header, payload) {
-            let record = record?;
+        let mut records = RecordIter::new(&self.header, payload);
+        while let Some(record) = records.next_outline()? {
             self.check(RecordFacts {
                 timestamp: record.timestamp,
                 offset: record.offset.0,
                 sizes: RecordSizes {
-                    key: record.key.map(<[u8]>::len),
-                    value: record.value.map(<[u8]>::len),
+                    key: record.key,
+                    value: record.value,
                     skipped: false,
                 },
             });

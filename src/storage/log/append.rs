@@ -11,7 +11,7 @@ use crate::model::{LeaderEpoch, Offset, Timestamp};
 use crate::storage::durability::commit::Urgency;
 use crate::storage::format::producer_snapshot;
 use crate::storage::log::epochs::Epochs;
-use crate::storage::log::offsets::Mark;
+use crate::storage::log::offsets::{Mark, View};
 use crate::storage::log::partition_log::{Log, Writer};
 use crate::storage::log::producers::{Refusal, Step, Verdict};
 use crate::storage::log::segment::Segment;
@@ -41,7 +41,9 @@ impl Log {
             return Err(AppendError::Storage(refusal));
         }
         let now = self.context.core.clock.wall();
-        let log_end = self.published.load().end.offset;
+        // Nobody else moves the end.
+        let mut view = self.published.load();
+        let log_end = view.end.offset;
         let marker = match batch.header.is_control() {
             true => EndMarker::of(&batch.bytes),
             false => None,
@@ -58,20 +60,22 @@ impl Log {
         if !self.context.may_use_reserve && !self.context.core.space.admit(size) {
             return Err(AppendError::Storage(self.context.core.space.refusal()));
         }
-        self.roll_if_due(&mut writer, &header, &config, now);
+        if self.is_roll_due(&writer, &view, &header, &config, now) {
+            self.roll(&mut writer, now);
+            view = self.published.load();
+        }
         let is_portion = self
             .context
-            .in_room(|| self.write(&mut writer, batch, &header, &config, now))
+            .in_room(|| self.write(&mut writer, &view, batch, &header, &config, now))
             .map_err(|error| AppendError::Storage(error.to_string()))?;
         let step = writer.producers.replay(&header, marker);
-        let committed = self.publish(&header, step, &config, is_portion);
+        let (committed, log_start) = self.publish(&header, step, &config, is_portion);
         let Writer {
             passing, producers, ..
         } = &mut *writer;
         if let Some(snapshot) = passing.appended(size, header.next_offset(), producers) {
             self.unsynced.lock().passing = Some(snapshot);
         }
-        let log_start = self.published.load().log_start;
         drop(writer);
         if committed {
             self.context.waiters.wake();
@@ -155,18 +159,17 @@ impl Log {
         }
     }
 
-    /// Begins a new segment if the batch should not go into the active one
-    /// (`LogSegment.shouldRoll`).
-    fn roll_if_due(
+    /// Whether the batch should not go into the active segment (`LogSegment.shouldRoll`).
+    fn is_roll_due(
         &self,
-        writer: &mut Writer,
+        writer: &Writer,
+        view: &View,
         header: &BatchHeader,
         config: &LogConfig,
         now: Timestamp,
-    ) {
-        let view = self.published.load();
+    ) -> bool {
         let Some(active) = view.segments.last().filter(|_| view.end.position > 0) else {
-            return;
+            return false;
         };
         let waited = match writer.first_timestamp.filter(|first| first.0 >= 0) {
             Some(first) => header.max_timestamp.0.saturating_sub(first.0),
@@ -188,9 +191,7 @@ impl Log {
             .change_index(|index| index.is_full(config.segment_index_bytes))
             .unwrap_or(false);
         let out_of_reach = header.last_offset().0 - active.base.0 > i64::from(i32::MAX);
-        if too_large || too_old || index_full || out_of_reach || active.aborted.is_full() {
-            self.roll(writer, now);
-        }
+        too_large || too_old || index_full || out_of_reach || active.aborted.is_full()
     }
 
     /// Begins a new segment. What the producer snapshot at its base says.
@@ -227,13 +228,13 @@ impl Log {
     fn write(
         &self,
         writer: &mut Writer,
+        view: &View,
         batch: &ValidBatch,
         header: &BatchHeader,
         config: &LogConfig,
         now: Timestamp,
     ) -> io::Result<bool> {
         let (context, core) = (&self.context, &self.context.core);
-        let view = self.published.load();
         let Some(active) = view.segments.last() else {
             return Err(io::Error::other("a log without segments"));
         };
@@ -276,16 +277,18 @@ impl Log {
     }
 
     /// Makes an appended batch visible to those who may see it, and has it synced. Whether the
-    /// high watermark moved.
+    /// high watermark moved, and the log start.
     fn publish(
         self: &Arc<Self>,
         header: &BatchHeader,
         step: Option<Step>,
         config: &LogConfig,
         is_portion: bool,
-    ) -> bool {
+    ) -> (bool, Offset) {
         let (mut urgency, mut committed) = (None, false);
+        let mut log_start = Offset(0);
         self.published.update_transactions(|view, unsettled| {
+            log_start = view.log_start;
             if let Some(step) = step {
                 unsettled.apply(step, view.end);
                 // Before the marker settles anything: whoever may read the records must find that
@@ -335,6 +338,6 @@ impl Log {
         if let Some(urgency) = urgency {
             self.queue(urgency);
         }
-        committed
+        (committed, log_start)
     }
 }

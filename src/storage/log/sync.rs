@@ -9,7 +9,7 @@ use crate::io::File;
 use crate::storage::format::names::{self};
 use crate::storage::format::producer_snapshot;
 use crate::storage::log::memory_index::MemoryIndex;
-use crate::storage::log::offsets::View;
+use crate::storage::log::offsets::Mark;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::passing::PassingSnapshot;
 use crate::storage::log::pins::Pin;
@@ -19,8 +19,8 @@ use crate::storage::options::Durability;
 /// What a sync took from a log, until it is done.
 #[derive(Debug)]
 pub(in crate::storage) struct Syncing {
-    /// The log as it was: all below its end is in what was taken, or was taken before.
-    view: Arc<View>,
+    /// The end of the log as it was: all below it is in what was taken, or was taken before.
+    end: Mark,
     /// Only a sync of the file system will do.
     overflowed: bool,
     pins: Vec<Pin>,
@@ -100,7 +100,7 @@ impl Log {
         self.queued_urgently.store(false, Ordering::SeqCst);
         // The end is read before the files are taken: an append lists its file after it wrote and
         // before it publishes, so the bytes below this end are in files taken now, or earlier.
-        let view = arc_swap::Guard::into_inner(self.published.load());
+        let view = self.published.load();
         let mut work = std::mem::take(&mut *self.unsynced.lock());
         let naming = self.naming.lock();
         if self.context.is_deleted() {
@@ -111,7 +111,7 @@ impl Log {
         let sealed = self.do_chores(&view, &mut work, &mut files, chores);
         drop(naming);
         Some(Syncing {
-            view,
+            end: view.end,
             overflowed: durable && work.overflowed,
             pins: work.files,
             files,
@@ -165,7 +165,7 @@ impl Log {
                 segment.use_index_files(*entries);
             }
         }
-        let end = syncing.view.end;
+        let end = syncing.end;
         self.published.update(|newest| {
             newest.durable = newest.durable.max(end.offset);
             if end.offset > newest.committed.offset {

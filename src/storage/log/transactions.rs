@@ -74,6 +74,7 @@ mod tests {
 
     use super::*;
     use crate::storage::log::epochs::Epochs;
+    use crate::storage::log::offsets::Shape;
 
     fn at(offset: i64) -> Mark {
         Mark {
@@ -84,16 +85,15 @@ mod tests {
     }
 
     fn stable(unsettled: &mut Unsettled, log_start: i64, committed: i64) -> i64 {
-        let view = View {
+        let shape = Shape {
             segments: Arc::new([]),
             epochs: Arc::new(Epochs::default()),
             log_start: Offset(log_start),
-            end: at(committed),
-            committed: at(committed),
-            last_stable: at(0),
-            durable: Offset(0),
         };
-        unsettled.last_stable(&view).offset.0
+        unsettled
+            .last_stable(&View::new(shape, at(committed)))
+            .offset
+            .0
     }
 
     fn ended(producer_id: i64, first: i64, last: i64) -> Step {

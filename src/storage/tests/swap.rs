@@ -33,7 +33,7 @@ fn offsets_of(partition: &Partition) -> Vec<i64> {
 fn replace(partition: &Partition, kept: &[i64]) -> Result<(), SwapError> {
     let log = partition.log().unwrap();
     let context = log.context();
-    let view = Arc::clone(&log.published().load());
+    let view = log.published().load().kept();
     let old = &view.segments[1..4];
     let swap = Swap {
         base: old[0].base,
@@ -75,7 +75,7 @@ fn a_new_segment_takes_the_place_of_others_for_readers_and_on_disk() {
         bed.config.segment_bytes = 200;
         let (store, partition) = filled(&bed);
         // One reader has the view, and some files, of before.
-        let before = Arc::clone(&partition.log().unwrap().published().load());
+        let before = partition.log().unwrap().published().load().kept();
         assert_eq!(offsets_of(&partition), [0, 1, 2, 3, 4, 5]);
         replace(&partition, &[2]).unwrap();
         assert_eq!(offsets_of(&partition), [0, 2, 4, 5]);

@@ -233,7 +233,7 @@ impl Log {
     pub(in crate::storage) fn cut(&self, rules: Rules) -> Result<Option<Cut>, ReadError> {
         let context = self.context();
         let config = context.config.load();
-        let view = arc_swap::Guard::into_inner(self.published().load());
+        let view = self.published().load().kept();
         let deletable = self.deletable(&view, &config, rules)?;
         let count = deletable.count();
         if count == 0 {

@@ -193,8 +193,6 @@ impl View {
 
     /// Puts `new` in the place of `count` segments from the one at `at` on.
     fn replace(&mut self, at: usize, count: usize, new: &Arc<Segment>, end: Offset) {
-        let before = self.segments.iter().take(at);
-        let after = self.segments.iter().skip(at + count);
         let settle = |mark: &mut Mark| {
             // A mark at the end of what was replaced.
             if (new.base..end).contains(&mark.segment) {
@@ -203,6 +201,8 @@ impl View {
             }
         };
         settle(&mut self.committed);
+        let before = self.segments.iter().take(at);
+        let after = self.segments.iter().skip(at + count);
         self.segments = before.chain([new]).chain(after).cloned().collect();
     }
 }

@@ -75,7 +75,7 @@ impl Log {
     /// batches, and writes the files again. Reads the headers of all batches of these segments.
     pub(super) fn find_aborted(&self) -> Result<(), ReadError> {
         let _one_at_a_time = self.finding_aborted.lock();
-        let view = arc_swap::Guard::into_inner(self.published().load());
+        let view = self.published().load().kept();
         let unknown = |segment: &&Arc<Segment>| !segment.aborted.is_known();
         let Some(first) = view.segments.iter().position(|each| unknown(&each)) else {
             return Ok(());

@@ -37,7 +37,7 @@ impl Log {
         if self.context().config.load().durability == Durability::Memory {
             return Ok(());
         }
-        let view = arc_swap::Guard::into_inner(self.published().load());
+        let view = self.published().load().kept();
         let unknown = view.segments.iter().filter(|each| !each.aborted.is_known());
         let bytes: u64 = unknown.map(|each| view.limit(each, view.end)).sum();
         if bytes > 0 && bytes <= LOOKED_THROUGH_BYTES_MAX {
@@ -53,7 +53,7 @@ impl Log {
     /// Brings the transaction indexes up to date at a clean stop: Kafka's tools, or a Kafka, may
     /// read them next.
     pub(in crate::storage) fn complete_aborted(&self) -> io::Result<()> {
-        let view = arc_swap::Guard::into_inner(self.published().load());
+        let view = self.published().load().kept();
         if view
             .segments
             .iter()

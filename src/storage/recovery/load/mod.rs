@@ -19,7 +19,7 @@ use crate::storage::format::offset_index::OffsetEntry;
 use crate::storage::format::{offset_index, partition_metadata, time_index};
 use crate::storage::log::epochs::Epochs;
 use crate::storage::log::memory_index::MemoryIndex;
-use crate::storage::log::offsets::{Mark, View};
+use crate::storage::log::offsets::{Mark, Shape, View};
 use crate::storage::log::partition_log::{Log, Writer};
 use crate::storage::log::passing::PassingSnapshots;
 use crate::storage::log::producers::Producers;
@@ -86,15 +86,12 @@ fn start_empty(context: &Arc<Context>, start: Offset, exists: bool) -> Arc<Log> 
         segment: start,
         position: 0,
     };
-    let view = View {
+    let shape = Shape {
         segments: Arc::new([Arc::new(segment)]),
         epochs: Arc::new(epochs),
         log_start: start,
-        end: mark,
-        committed: mark,
-        last_stable: mark,
-        durable: start,
     };
+    let view = View::new(shape, mark);
     let writer = Writer {
         producers: Producers::default(),
         exists,
@@ -196,15 +193,12 @@ impl Loader<'_> {
         epochs.assign(current_epoch(self.context), end.offset);
         let producers = self.load_producers(&found.snapshots, &segments, end)?;
         let unsettled = self.unsettled(&producers, &segments, end)?;
-        let view = View {
+        let shape = Shape {
             segments: segments.into(),
             epochs: Arc::new(epochs),
             log_start,
-            end,
-            committed: end,
-            last_stable: end,
-            durable: end.offset,
         };
+        let view = View::new(shape, end);
         let writer = Writer {
             producers,
             exists: true,

@@ -6,7 +6,7 @@ use super::*;
 
 /// Lengths of the sealed segments.
 fn sealed(partition: &Partition) -> Vec<u64> {
-    let view = Arc::clone(&partition.log().unwrap().published().load());
+    let view = partition.log().unwrap().published().load().kept();
     let sealed = view.segments.iter();
     sealed.filter_map(|segment| segment.sealed_len()).collect()
 }

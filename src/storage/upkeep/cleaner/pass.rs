@@ -59,7 +59,7 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Cleans; the offset up to which the log is clean now.
     pub(super) fn run(&self, mut keys: KeyMap, counts: &mut Counts) -> Result<Offset, CleanError> {
-        let view = arc_swap::Guard::into_inner(self.log.published().load());
+        let view = self.log.published().load().kept();
         let plain = self.build_map(&view, &mut keys, counts)?;
         let end = keys.latest().plus(1);
         let config = self.log.context().config.load_full();
