@@ -1,15 +1,21 @@
 //! The last offset of each key in the part of a log that is being compacted (Kafka's
 //! `SkimpyOffsetMap`): 24 bytes a key, in memory that is set aside once.
 //!
+//! Keys are told apart by their hashes alone: two with one hash would cost the older of them its
+//! record. Kafka uses MD5, for which such pairs can be made. SipHash with a secret of its own for
+//! every cleaning lets nobody choose keys that collide, and 128 bits make it a matter of 10^19 keys
+//! for it to happen by chance.
+//!
 //! Keys lie all over that memory, and waiting for it is most of what a map costs. So keys are asked
 //! for in groups: first one part of the slot of each is read, which the processor does for many of
 //! them at a time, and then one after the other is looked at.
 
 use std::ops::Range;
 
+use siphasher::sip128::SipHasher13;
+
 use crate::model::Offset;
 
-use super::hash::KeyHash;
 use super::superseded::Superseded;
 
 /// Bytes of a slot: a hash of 128 bits, and an offset. As in Kafka, so that one setting means the
@@ -28,7 +34,7 @@ pub(super) const GROUP: usize = 64;
 
 /// Offsets by the hashes of keys.
 pub(super) struct KeyMap {
-    hash: KeyHash,
+    hasher: SipHasher13,
     /// Records that were noted and are not in the map yet: the hashes of their keys, and offsets.
     noted: Vec<(u128, Offset)>,
     /// Up to here the log is in the map once those are.
@@ -62,7 +68,7 @@ impl KeyMap {
         let slots = slots.max(2);
         let keys_max = (slots as f64 * load_factor.clamp(0.0, 1.0)) as usize;
         Self {
-            hash: KeyHash::new(secret),
+            hasher: SipHasher13::new_with_keys(secret as u64, (secret >> 64) as u64),
             noted: Vec::with_capacity(GROUP),
             reached: Offset(-1),
             slots: vec![[0; 3]; slots],
@@ -95,7 +101,7 @@ impl KeyMap {
     /// A group of them is put into the map at once, the last one by [`settle`](Self::settle).
     #[must_use]
     pub(super) fn insert(&mut self, key: &[u8], offset: Offset) -> bool {
-        self.noted.push((self.hash.of(key), offset));
+        self.noted.push((self.hash(key), offset));
         self.noted.len() < GROUP || self.settle()
     }
 
@@ -177,7 +183,7 @@ impl KeyMap {
 
     /// What to ask for a key with.
     pub(super) fn hash(&self, key: &[u8]) -> u128 {
-        self.hash.of(key)
+        self.hasher.hash(key).into()
     }
 
     /// Has what will be asked for come from memory.

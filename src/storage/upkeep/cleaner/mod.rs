@@ -1,6 +1,6 @@
 //! Log compaction (Kafka's `LogCleaner`): of each key the last record stays.
 //!
-//! *Owns:* which log is cleaned when and how far (`select`), the map of keys (`key_map`, `hash`,
+//! *Owns:* which log is cleaned when and how far (`select`), the map of keys (`key_map`,
 //! `superseded`), what stays of batches (`filter`, `transactions`), the two readings of a log and
 //! the rewriting of its segments (`pass`, `dirty`, `rewriting`, `group`, `walk`), the bound on its
 //! reads and writes (`throttle`), its checkpoint (`points`), its threads (`threads`).
@@ -22,7 +22,6 @@
 mod dirty;
 mod filter;
 mod group;
-mod hash;
 mod key_map;
 mod pass;
 mod points;
