@@ -13,6 +13,7 @@ mod append;
 mod beside;
 pub(in crate::storage) mod epochs;
 pub(in crate::storage) mod file_cache;
+mod index_file;
 pub(in crate::storage) mod lookup;
 pub(in crate::storage) mod memory_index;
 pub(in crate::storage) mod offsets;

@@ -19,6 +19,7 @@ use crate::storage::format::offset_index::{self, OffsetEntry};
 use crate::storage::format::time_index::{self, TimeEntry};
 use crate::storage::log::aborted::AbortedIndex;
 use crate::storage::log::file_cache::{FileCache, FileKey, FileKind};
+use crate::storage::log::index_file::{last_below, likely};
 use crate::storage::log::memory_index::{MemoryIndex, Place, relative};
 use crate::storage::log::scan::{Depth, Scan};
 use crate::storage::log::verified::Verified;
@@ -419,7 +420,9 @@ impl Segment {
         offset: Offset,
     ) -> io::Result<Option<OffsetEntry>> {
         let target = relative(self.base, offset);
-        self.floor_offset_entry(files, |entry| entry.relative_offset <= target)
+        let last = self.end().map_or(0, |end| relative(self.base, end));
+        let below = |entry: &OffsetEntry| entry.relative_offset <= target;
+        self.floor_offset_entry(files, (target.into(), last.into()), below)
     }
 
     /// The last entry of the offset index for a batch that begins at or before `position`.
@@ -428,7 +431,9 @@ impl Segment {
         files: Files<'_>,
         position: u64,
     ) -> io::Result<Option<OffsetEntry>> {
-        self.floor_offset_entry(files, |entry| u64::from(entry.position) <= position)
+        let len = self.sealed_len().unwrap_or(0);
+        let below = |entry: &OffsetEntry| u64::from(entry.position) <= position;
+        self.floor_offset_entry(files, (position, len), below)
     }
 
     /// The first batch that ends at or after `offset`, if the index in memory knows it, it ends at
@@ -458,9 +463,11 @@ impl Segment {
         self.verified.covers(from, to) && self.damage.read().is_empty()
     }
 
+    /// `at` is how far into the segment the entry is likely to be: that much of so much.
     fn floor_offset_entry(
         &self,
         files: Files<'_>,
+        at: (u64, u64),
         below: impl Fn(&OffsetEntry) -> bool,
     ) -> io::Result<Option<OffsetEntry>> {
         let count = match &*self.index.read() {
@@ -469,7 +476,8 @@ impl Segment {
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
         let kinds = (FileKind::OffsetIndex, SegmentFile::OffsetIndex);
-        self.floor_in_file(files, kinds, count, OffsetEntry::decode, below)
+        let extent = (count, likely(count, at));
+        self.floor_in_file(files, kinds, extent, OffsetEntry::decode, below)
     }
 
     /// The last entry of the time index with a timestamp of at most `at`.
@@ -485,16 +493,17 @@ impl Segment {
             Index::Missing => return Err(io::ErrorKind::NotFound.into()),
         };
         let kinds = (FileKind::TimeIndex, SegmentFile::TimeIndex);
-        self.floor_in_file(files, kinds, count, TimeEntry::decode, below)
+        let extent = (count, count / 2);
+        self.floor_in_file(files, kinds, extent, TimeEntry::decode, below)
     }
 
     /// The last of the `count` entries of an index file for which `below` holds; it holds for a
-    /// prefix of them.
+    /// prefix of them, which is likely to end at the one with that number.
     fn floor_in_file<const N: usize, E>(
         &self,
         files: Files<'_>,
         (kind, name): (FileKind, SegmentFile),
-        count: usize,
+        (count, likely): (usize, usize),
         decode: impl Fn([u8; N]) -> E,
         below: impl Fn(&E) -> bool,
     ) -> io::Result<Option<E>> {
@@ -502,7 +511,7 @@ impl Segment {
             return Ok(None);
         }
         let file = self.open(files, kind, name, OpenMode::Read)?;
-        let floor = search(&*file, count, |bytes| below(&decode(bytes)))?;
+        let floor = last_below(&*file, count, likely, |bytes| below(&decode(*bytes)))?;
         Ok(floor.map(decode))
     }
 
@@ -594,31 +603,4 @@ pub(in crate::storage) struct IndexEntries {
 fn floor<E: Copy>(entries: &[E], below: impl Fn(&E) -> bool) -> Option<E> {
     let after = entries.partition_point(below);
     entries.get(after.checked_sub(1)?).copied()
-}
-
-/// The last of `count` entries for which `below` holds; it holds for a prefix of them.
-fn search<const N: usize>(
-    file: &dyn File,
-    count: usize,
-    below: impl Fn([u8; N]) -> bool,
-) -> io::Result<Option<[u8; N]>> {
-    let read = |entry: usize| {
-        let mut bytes = [0; N];
-        match read_full_at(file, &mut bytes, (entry * N) as u64)? {
-            filled if filled == N => Ok(bytes),
-            _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-        }
-    };
-    let (mut low, mut high, mut floor) = (0, count, None);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let bytes = read(middle)?;
-        if below(bytes) {
-            floor = Some(bytes);
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(floor)
 }
