@@ -1,6 +1,7 @@
 //! Replacing a small file so that a reader, and a power cut, see either the old or the new one.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Io, OpenMode};
@@ -26,8 +27,13 @@ pub fn replace_file(
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = Path::new(&name);
+    // What a crash left is no file to write into: where nothing is synced before the rename, a
+    // power cut could bring its content back under the name of this one.
+    match io.remove_file(temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let file = io.open(temporary, OpenMode::Create)?;
-    file.set_len(0)?;
     file.write_all_at(&[content], 0)?;
     match persist {
         Persist::Durable | Persist::Whole => file.sync_data()?,
@@ -56,5 +62,20 @@ mod tests {
             assert_eq!(io.read(path).unwrap(), content);
         }
         assert_eq!(io.read_dir(Path::new("/d")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_not_written_into() {
+        let io = MemoryIo::shared();
+        io.create_dir_all(Path::new("/d")).unwrap();
+        let temporary = Path::new("/d/checkpoint.tmp");
+        let left = io.open(temporary, OpenMode::Create).unwrap();
+        left.write_all_at(&[b"left"], 0).unwrap();
+        let path = Path::new("/d/checkpoint");
+        replace_file(&*io, path, b"new", Persist::Lazy).unwrap();
+        assert_eq!(io.read(path).unwrap(), b"new");
+        let mut bytes = [0; 4];
+        assert_eq!(left.read_at(&mut bytes, 0).unwrap(), 4);
+        assert_eq!(bytes, *b"left");
     }
 }
