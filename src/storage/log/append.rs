@@ -11,10 +11,11 @@ use crate::model::{LeaderEpoch, Offset, Timestamp};
 use crate::storage::durability::commit::Urgency;
 use crate::storage::format::producer_snapshot;
 use crate::storage::log::epochs::Epochs;
-use crate::storage::log::offsets::{Mark, View};
+use crate::storage::log::offsets::Mark;
 use crate::storage::log::partition_log::{Log, Writer};
 use crate::storage::log::producers::{Refusal, Step, Verdict};
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 use crate::storage::options::{Durability, LogConfig};
 use crate::storage::outcome::{AppendError, Appended, OutOfOrderSequence};
 

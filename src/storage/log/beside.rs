@@ -9,12 +9,12 @@ use crate::model::Offset;
 use crate::storage::format::names::{self, SegmentFile};
 use crate::storage::format::{leader_epochs, partition_metadata, producer_snapshot};
 use crate::storage::log::epochs::Epochs;
-use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::passing::PassingSnapshot;
 use crate::storage::log::segment::{Files, IndexEntries, Segment};
 use crate::storage::log::sync::Chores;
 use crate::storage::log::unsynced::Unsynced;
+use crate::storage::log::view::View;
 use crate::storage::options::Durability;
 
 impl Log {

@@ -7,11 +7,11 @@ use crate::io::File;
 use crate::model::{Offset, Timestamp};
 
 use crate::storage::format::time_index::TimeEntry;
-use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::read::{read_exact, storage};
 use crate::storage::log::scan::{Depth, ScanError, Scanned};
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 use crate::storage::outcome::{Isolation, ReadError, TimestampOffset};
 
 impl Log {

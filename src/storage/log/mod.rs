@@ -4,8 +4,8 @@
 //! epochs, open files. *May use:* `format`, the rest of `storage` for what an append or a read
 //! sets going. *Must not know:* when a commit round comes, which partitions there are.
 //!
-//! *Invariants:* one writer at a time; what it wrote is visible through a new `View` alone, and
-//! a view never changes. A reader that holds one needs no lock. What is beside the batches is
+//! *Invariants:* one writer at a time; what it wrote is visible through a new [`View`](view::View)
+//! alone, and a view never changes. A reader that holds one needs no lock. What is beside the batches is
 //! derived from them, but for what `docs/ARCHITECTURE.md` calls primary.
 
 pub(in crate::storage) mod aborted;
@@ -30,3 +30,4 @@ pub(in crate::storage) mod sync;
 pub(in crate::storage) mod transactions;
 mod unsynced;
 mod verified;
+pub(in crate::storage) mod view;

@@ -10,12 +10,12 @@ use crate::model::{LeaderEpoch, Offset, Timestamp};
 use crate::storage::core::Context;
 use crate::storage::durability::commit::Urgency;
 use crate::storage::log::epochs::Epochs;
-use crate::storage::log::offsets::{Published, View};
 use crate::storage::log::passing::PassingSnapshots;
 use crate::storage::log::producers::Producers;
 use crate::storage::log::progress::Progress;
 use crate::storage::log::transactions::Unsettled;
 use crate::storage::log::unsynced::Unsynced;
+use crate::storage::log::view::{Published, View};
 use crate::storage::upkeep::swap::Reshaping;
 
 /// The log of one partition.

@@ -11,11 +11,12 @@ use crate::model::Offset;
 use crate::model::limits::SENDFILE_BYTES_MIN;
 
 use crate::storage::log::memory_index::{MemoryIndex, Place};
-use crate::storage::log::offsets::{Mark, View};
+use crate::storage::log::offsets::Mark;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
 use crate::storage::log::segment::Segment;
 use crate::storage::log::shared_reads::Key;
+use crate::storage::log::view::View;
 use crate::storage::outcome::{AbortedTransaction, Isolation, ReadError, ReadOutcome, RecordBytes};
 use crate::storage::recovery::damage::Lost;
 

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::Offset;
 
-use crate::storage::log::offsets::{Mark, View};
+use crate::storage::log::offsets::Mark;
 use crate::storage::log::producers::{Ended, Step};
+use crate::storage::log::view::View;
 
 /// The transactions that are not settled: open ones, and ended ones whose markers are not
 /// committed.
@@ -74,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::storage::log::epochs::Epochs;
-    use crate::storage::log::offsets::Shape;
+    use crate::storage::log::view::Shape;
 
     fn at(offset: i64) -> Mark {
         Mark {

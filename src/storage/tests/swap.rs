@@ -107,7 +107,7 @@ fn a_new_segment_takes_the_place_of_others_for_readers_and_on_disk() {
 /// Tries to replace segments that were replaced since `view`.
 fn replace_again(
     partition: &Partition,
-    view: &crate::storage::log::offsets::View,
+    view: &crate::storage::log::view::View,
 ) -> Result<(), SwapError> {
     let log = partition.log().unwrap();
     let context = log.context();

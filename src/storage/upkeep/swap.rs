@@ -24,9 +24,10 @@ use crate::io::{File, Io};
 use crate::model::Offset;
 
 use crate::storage::format::names::{self, SegmentFile};
-use crate::storage::log::offsets::{Mark, View};
+use crate::storage::log::offsets::Mark;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 use crate::storage::options::Durability;
 use crate::storage::upkeep::removal::Doomed;
 

@@ -9,12 +9,12 @@ use crate::model::Offset;
 use crate::storage::format::names::SegmentFile;
 use crate::storage::format::producer_snapshot;
 use crate::storage::format::txn_index::AbortedEntry;
-use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::producers::Producers;
 use crate::storage::log::read::storage;
 use crate::storage::log::scan::Depth;
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 use crate::storage::outcome::ReadError;
 
 use super::marker_of;

@@ -17,9 +17,9 @@ use crate::storage::core::Context;
 use crate::storage::format::names;
 use crate::storage::format::txn_index::AbortedEntry;
 use crate::storage::format::txn_indexes::{self, IndexSummary};
-use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 use crate::storage::options::Durability;
 
 use super::Summary;

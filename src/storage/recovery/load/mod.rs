@@ -19,13 +19,14 @@ use crate::storage::format::offset_index::OffsetEntry;
 use crate::storage::format::{offset_index, partition_metadata, time_index};
 use crate::storage::log::epochs::Epochs;
 use crate::storage::log::memory_index::MemoryIndex;
-use crate::storage::log::offsets::{Mark, Shape, View};
+use crate::storage::log::offsets::Mark;
 use crate::storage::log::partition_log::{Log, Writer};
 use crate::storage::log::passing::PassingSnapshots;
 use crate::storage::log::producers::Producers;
 use crate::storage::log::scan::{Depth, Scan, ScanError, Scanned};
 use crate::storage::log::segment::Segment;
 use crate::storage::log::transactions::Unsettled;
+use crate::storage::log::view::{Shape, View};
 use crate::storage::upkeep::removal::Doomed;
 use crate::storage::upkeep::swap;
 

@@ -11,7 +11,7 @@ use super::pass::{Part, Pass};
 use super::transactions::Transactions;
 use super::walk::Walk;
 use super::{CleanError, Counts};
-use crate::storage::log::offsets::View;
+use crate::storage::log::view::View;
 
 /// How far a batch went into the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

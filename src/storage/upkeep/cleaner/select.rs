@@ -16,11 +16,11 @@ use std::sync::Arc;
 use crate::model::{Offset, Timestamp};
 
 use super::pass::Part;
-use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::read::storage;
 use crate::storage::log::scan::{Depth, ScanError};
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 use crate::storage::options::LogConfig;
 use crate::storage::outcome::ReadError;
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::CleanError;
 use super::throttle::{Throttle, Throttled};
 use crate::batch::BatchHeader;
-use crate::storage::log::offsets::View;
 use crate::storage::log::partition_log::Log;
 use crate::storage::log::scan::{Depth, ScanError};
 use crate::storage::log::segment::Segment;
+use crate::storage::log::view::View;
 
 /// Walks segments in their order.
 #[derive(Debug)]
