@@ -25,7 +25,7 @@ use crate::storage::{AbortedTransaction, RecordBytes};
 /// First version with compact encodings and tagged fields.
 const FLEXIBLE: i16 = 12;
 
-/// Bytes before the records of a response about one partition, about.
+/// Bytes before the records of a partition, at most but for long names and lists.
 const HEAD_BYTES: usize = 128;
 
 /// The fields of one partition, before which its topic is known.
@@ -117,11 +117,20 @@ impl Writer {
         }
     }
 
+    /// Behind records there is no buffer, since nothing may follow. What does is mostly as long as
+    /// what came before them.
+    fn make_room(&mut self) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(HEAD_BYTES);
+        }
+    }
+
     fn flexible(&self) -> bool {
         self.version >= FLEXIBLE
     }
 
     fn topic(&mut self, topic: &TopicKey) {
+        self.make_room();
         match topic {
             TopicKey::Id(id) => self.bytes.put_slice(id.0.as_bytes()),
             TopicKey::Name(name) => {
@@ -139,6 +148,7 @@ impl Writer {
 
     /// Takes the records out of the answer.
     fn partition(&mut self, answer: &mut PartitionAnswer) {
+        self.make_room();
         self.bytes.put_i32(answer.partition.0);
         self.bytes.put_i16(answer.error_code);
         self.bytes.put_i64(answer.high_watermark);

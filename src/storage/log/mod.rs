@@ -5,8 +5,8 @@
 //! sets going. *Must not know:* when a commit round comes, which partitions there are.
 //!
 //! *Invariants:* one writer at a time; what it wrote is visible through a new [`View`](view::View)
-//! alone, and a view never changes. A reader that holds one needs no lock. What is beside the batches is
-//! derived from them, but for what `docs/ARCHITECTURE.md` calls primary.
+//! alone, and a view never changes. A reader that holds one needs no lock. What is beside the
+//! batches is derived from them, but for what `docs/ARCHITECTURE.md` calls primary.
 
 pub(in crate::storage) mod aborted;
 mod append;
