@@ -66,7 +66,6 @@ impl Handler for Produce {
 
     fn start(context: Context, request: ProduceRequest) -> Result<Reply, Close> {
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-        let deadline = Instant::now() + timeout.max(TIMEOUT_MIN);
         let acks = request.acks;
         let refusal = refusal(&request);
         let topics = merged(request.topic_data).into_iter();
@@ -75,10 +74,13 @@ impl Handler for Produce {
             .collect();
         match acks {
             0 => without_answer(&answers),
-            -1 if !answers.iter().all(TopicAnswer::is_committed) => Reply::pending(async move {
-                wait(&context, &mut answers, deadline).await;
-                response(context.version, answers)
-            }),
+            -1 if !answers.iter().all(TopicAnswer::is_committed) => {
+                let deadline = Instant::now() + timeout.max(TIMEOUT_MIN);
+                Reply::pending(async move {
+                    wait(&context, &mut answers, deadline).await;
+                    response(context.version, answers)
+                })
+            }
             _ => Ok(Reply::Ready(response(context.version, answers)?)),
         }
     }
