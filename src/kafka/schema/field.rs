@@ -1,6 +1,7 @@
 //! The vocabulary of a schema.
 
-/// Versions of a request, from the first to the last.
+/// Versions of a request, from the first to the last: two numbers, since an inclusive range of the
+/// library also knows whether it is used up, which every field of every request would be asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Versions {
     first: i16,

@@ -329,7 +329,7 @@ fn replace_what_is_not_utf8(mut text: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::schema::{CREATE_TOPICS, DESCRIBE_TOPIC_PARTITIONS, METADATA};
+    use crate::kafka::schema::{CREATE_TOPICS, DESCRIBE_TOPIC_PARTITIONS, FETCH, METADATA};
 
     fn walked(schema: &Schema, version: i16, body: &[u8]) -> Vec<u8> {
         let mut body = body.to_vec();
@@ -348,6 +348,17 @@ mod tests {
                 walk(&METADATA, 0, &mut body),
                 Err(Refusal::Length("topics"))
             );
+        }
+    }
+
+    #[test]
+    fn the_field_is_told_that_the_frame_ends_in() {
+        let fields = ["replica_id", "max_wait_ms", "min_bytes", "max_bytes"];
+        for (bytes, field) in (0..4).flat_map(|byte| fields.map(|field| (byte, field))) {
+            let before = 4 * fields.iter().position(|name| *name == field).unwrap();
+            let mut body = vec![0; before + bytes];
+            let refused = walk(&FETCH, 4, &mut body);
+            assert_eq!(refused, Err(Refusal::Truncated(field)));
         }
     }
 
