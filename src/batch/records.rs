@@ -180,17 +180,18 @@ pub struct Header<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// What is looked at of a record that is only checked.
+/// What a record says, and what was made of its key and its value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outline {
+pub(super) struct Fields<'a, T> {
     /// As [`RecordView::offset`].
     pub(super) offset: Offset,
     /// As [`RecordView::timestamp`].
     pub(super) timestamp: Timestamp,
-    /// Bytes of its key.
-    pub(super) key: Option<usize>,
-    /// Bytes of its value.
-    pub(super) value: Option<usize>,
+    /// Of its key.
+    pub(super) key: Option<T>,
+    /// Of its value.
+    pub(super) value: Option<T>,
+    headers: Headers<'a>,
 }
 
 /// One record that is only carried on.
@@ -254,47 +255,46 @@ impl<'a> RecordIter<'a> {
 
     #[inline]
     fn next_record(&mut self) -> Result<Option<RecordView<'a>>, RecordFormatError> {
+        let fields = self.next_fields(Cursor::nullable_bytes)?;
+        Ok(fields.map(|fields| RecordView {
+            offset: fields.offset,
+            timestamp: fields.timestamp,
+            key: fields.key,
+            value: fields.value,
+            headers: fields.headers,
+        }))
+    }
+
+    /// The next record, of whose key and value the lengths are enough: a view of them costs more.
+    #[inline]
+    pub(super) fn next_lengths(&mut self) -> Result<Option<Fields<'a, usize>>, RecordFormatError> {
+        self.next_fields(Cursor::skip_nullable)
+    }
+
+    /// The next record, all of whose fields are read, key and value by `read`.
+    #[inline]
+    fn next_fields<T>(
+        &mut self,
+        read: impl Fn(&mut Cursor<'a>) -> Result<Option<T>, RecordFormatError>,
+    ) -> Result<Option<Fields<'a, T>>, RecordFormatError> {
         let Some(mut body) = self.next_body()? else {
             return Ok(None);
         };
         let _attributes = body.byte()?;
         let timestamp_delta = body.varlong()?;
         let offset_delta = body.varint()?;
-        let key = body.nullable_bytes()?;
-        let value = body.nullable_bytes()?;
+        let key = read(&mut body)?;
+        let value = read(&mut body)?;
         let headers = read_headers(&mut body)?;
         if !body.is_empty() {
             return Err(RecordFormatError::SizeMismatch);
         }
-        Ok(Some(RecordView {
+        Ok(Some(Fields {
             offset: self.base_offset.plus(i64::from(offset_delta)),
             timestamp: self.timestamp(timestamp_delta),
             key,
             value,
             headers,
-        }))
-    }
-
-    /// The next record, all of whose fields are read, and few of them kept.
-    #[inline]
-    pub(super) fn next_outline(&mut self) -> Result<Option<Outline>, RecordFormatError> {
-        let Some(mut body) = self.next_body()? else {
-            return Ok(None);
-        };
-        let _attributes = body.byte()?;
-        let timestamp_delta = body.varlong()?;
-        let offset_delta = body.varint()?;
-        let key = body.skip_nullable()?;
-        let value = body.skip_nullable()?;
-        read_headers(&mut body)?;
-        if !body.is_empty() {
-            return Err(RecordFormatError::SizeMismatch);
-        }
-        Ok(Some(Outline {
-            offset: self.base_offset.plus(i64::from(offset_delta)),
-            timestamp: self.timestamp(timestamp_delta),
-            key,
-            value,
         }))
     }
 

@@ -77,7 +77,7 @@ impl Inspector {
     pub(super) fn walk(mut self, batch: &[u8]) -> Result<Timestamp, BatchError> {
         let payload = batch.get(BATCH_HEADER_LENGTH..).unwrap_or_default();
         let mut records = RecordIter::new(&self.header, payload);
-        while let Some(record) = records.next_outline()? {
+        while let Some(record) = records.next_lengths()? {
             self.check(RecordFacts {
                 timestamp: record.timestamp,
                 offset: record.offset.0,
